@@ -1,0 +1,3 @@
+//! The chat service: threads, participants, messages, receipts, typing.
+
+pub mod access;
