@@ -21,8 +21,8 @@ impl DateTime {
     pub fn parse(text: &str) -> Option<Self> {
         let time: jiff::Timestamp = text.parse().ok()?;
         let nanos = time.as_nanosecond();
-        let millis = nanos.div_euclid(NANOS_PER_MILLI)
-            + i128::from(nanos.rem_euclid(NANOS_PER_MILLI) != 0);
+        let millis =
+            nanos.div_euclid(NANOS_PER_MILLI) + i128::from(nanos.rem_euclid(NANOS_PER_MILLI) != 0);
         i64::try_from(millis).ok().map(Self)
     }
 
@@ -34,7 +34,9 @@ impl DateTime {
 
 impl fmt::Display for DateTime {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let whole = Self(self.0.div_euclid(1000) * 1000).calendar().unwrap_or(jiff::Timestamp::MAX);
+        let whole = Self(self.0.div_euclid(1000) * 1000)
+            .calendar()
+            .unwrap_or(jiff::Timestamp::MAX);
         write!(f, "{whole:.0}")
     }
 }
@@ -80,7 +82,10 @@ mod tests {
 
     #[test]
     fn times_are_written_in_whole_seconds_and_cut_off() {
-        assert_eq!(DateTime(1_605_055_118_692).to_string(), "2020-11-11T00:38:38Z");
+        assert_eq!(
+            DateTime(1_605_055_118_692).to_string(),
+            "2020-11-11T00:38:38Z"
+        );
         assert_eq!(DateTime(0).to_string(), "1970-01-01T00:00:00Z");
         assert_eq!(DateTime(-1).to_string(), "1969-12-31T23:59:59Z");
     }
@@ -100,7 +105,13 @@ mod tests {
 
     #[test]
     fn what_is_not_a_time_with_an_offset_is_refused() {
-        for text in ["", "now", "2020-11-11", "2020-11-11T00:38:38", "99999-01-01T00:00:00Z"] {
+        for text in [
+            "",
+            "now",
+            "2020-11-11",
+            "2020-11-11T00:38:38",
+            "99999-01-01T00:00:00Z",
+        ] {
             assert_eq!(DateTime::parse(text), None, "{text}");
         }
     }

@@ -103,7 +103,9 @@ fn resolve<F: Copy + PartialEq>(
     ga: F,
     requested: Option<&str>,
 ) -> Result<ApiVersion<F>, VersionError> {
-    let requested = requested.filter(|name| !name.is_empty()).ok_or(VersionError::Unspecified)?;
+    let requested = requested
+        .filter(|name| !name.is_empty())
+        .ok_or(VersionError::Unspecified)?;
     let same = |version: &&ApiVersion<F>| version.name.eq_ignore_ascii_case(requested);
     if let Some(version) = listed.iter().find(same) {
         return Ok(*version);
@@ -127,9 +129,13 @@ fn date(name: &str) -> &str {
 fn parse(name: &str) -> Option<(&str, bool)> {
     let (date, rest) = name.split_at_checked(10)?;
     let shape = date.bytes().zip("0000-00-00".bytes());
-    let dated = shape
-        .into_iter()
-        .all(|(c, pattern)| if pattern == b'0' { c.is_ascii_digit() } else { c == pattern });
+    let dated = shape.into_iter().all(|(c, pattern)| {
+        if pattern == b'0' {
+            c.is_ascii_digit()
+        } else {
+            c == pattern
+        }
+    });
     let month_and_day = dated
         && (1..=12).contains(&date[5..7].parse::<u8>().ok()?)
         && (1..=31).contains(&date[8..].parse::<u8>().ok()?);
@@ -162,21 +168,35 @@ mod tests {
         assert_eq!(served("2024-06-05-preview"), Ok("2024-03-07"));
         assert_eq!(served("2025-03-15-preview"), Ok("2024-03-07"));
         assert_eq!(served("2031-01-01"), Ok("2025-03-15"));
-        assert_eq!(identity(Some("2023-08-01")).map(|v| v.name()), Ok("2022-10-01"));
+        assert_eq!(
+            identity(Some("2023-08-01")).map(|v| v.name()),
+            Ok("2022-10-01")
+        );
     }
 
     #[test]
     fn what_has_no_listed_version_before_it_is_unsupported() {
-        for name in ["2020-11-01-preview3", "2021-01-27-preview4", "2020-01-01", "2019-12-31"] {
+        for name in [
+            "2020-11-01-preview3",
+            "2021-01-27-preview4",
+            "2020-01-01",
+            "2019-12-31",
+        ] {
             assert_eq!(served(name), Err(VersionError::Unsupported), "{name}");
         }
     }
 
     #[test]
     fn garbage_is_unsupported_and_nothing_is_unspecified() {
-        for name in
-            ["1", "latest", "2024-3-7", "2024-13-01", "2024-03-07x", "2024-03-07-preview123", "٢٠٢٤-03-07"]
-        {
+        for name in [
+            "1",
+            "latest",
+            "2024-3-7",
+            "2024-13-01",
+            "2024-03-07x",
+            "2024-03-07-preview123",
+            "٢٠٢٤-03-07",
+        ] {
             assert_eq!(served(name), Err(VersionError::Unsupported), "{name}");
         }
         assert_eq!(chat(None), Err(VersionError::Unspecified));

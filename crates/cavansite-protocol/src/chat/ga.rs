@@ -46,7 +46,10 @@ struct CommunicationUserIdentifierModel<'a> {
 impl<'a> CommunicationIdentifierModel<'a> {
     /// The user of that raw id.
     pub fn user(raw_id: &'a str) -> Self {
-        Self { raw_id, communication_user: CommunicationUserIdentifierModel { id: raw_id } }
+        Self {
+            raw_id,
+            communication_user: CommunicationUserIdentifierModel { id: raw_id },
+        }
     }
 }
 

@@ -246,9 +246,16 @@ impl SystemContent<'_> {
         }
         for (id, name) in people {
             let id = escape(*id);
-            let _ = write!(xml, "<target>{id}</target><detailedtargetinfo><id>{id}</id>");
+            let _ = write!(
+                xml,
+                "<target>{id}</target><detailedtargetinfo><id>{id}</id>"
+            );
             if let Some(name) = name {
-                let _ = write!(xml, "<friendlyName>{}</friendlyName>", escape(readable(name)));
+                let _ = write!(
+                    xml,
+                    "<friendlyName>{}</friendlyName>",
+                    escape(readable(name))
+                );
             }
             xml.push_str("</detailedtargetinfo>");
         }
@@ -259,9 +266,12 @@ impl SystemContent<'_> {
 /// The text without what XML 1.0 cannot carry, escaped or not: U+FFFD stands in its place.
 fn readable(text: &str) -> String {
     let allowed = |c: char| {
-        matches!(c, '\t' | '\n' | '\r' | ' '..='\u{D7FF}' | '\u{E000}'..='\u{FFFD}') || c > '\u{FFFF}'
+        matches!(c, '\t' | '\n' | '\r' | ' '..='\u{D7FF}' | '\u{E000}'..='\u{FFFD}')
+            || c > '\u{FFFF}'
     };
-    text.chars().map(|c| if allowed(c) { c } else { '\u{FFFD}' }).collect()
+    text.chars()
+        .map(|c| if allowed(c) { c } else { '\u{FFFD}' })
+        .collect()
 }
 
 #[cfg(test)]

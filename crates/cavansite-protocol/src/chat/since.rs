@@ -25,7 +25,9 @@ impl Feature {
     pub const fn since(self) -> &'static str {
         match self {
             Self::MessageMetadata | Self::TypingBody => "2021-09-07",
-            Self::ThreadMetadata | Self::ParticipantMetadata | Self::RetentionPolicy => "2025-03-15",
+            Self::ThreadMetadata | Self::ParticipantMetadata | Self::RetentionPolicy => {
+                "2025-03-15"
+            }
         }
     }
 
