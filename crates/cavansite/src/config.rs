@@ -9,6 +9,7 @@ use std::fs;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
+use axum::http::Uri;
 use cavansite_core::limits::Limits;
 use ipnet::IpNet;
 use serde::de::DeserializeOwned;
@@ -16,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::http::HttpLimits;
 use crate::logging::LogFormat;
-use crate::state::Profile;
+use crate::state::{ErrorShape, Profile};
 use crate::tls::Name;
 
 /// Where a server listens that was told nothing else.
@@ -61,6 +62,9 @@ pub struct ServerOptions {
     /// `open` is convenient, `azure` keeps the hosted service's restrictions
     #[arg(long, env = "CAVANSITE_PROFILE", hide_env_values = true)]
     pub profile: Option<Profile>,
+    /// The shape of chat errors; `azure` has `hosted` as its default, `open` has `published`
+    #[arg(long, env = "CAVANSITE_ERROR_SHAPE", hide_env_values = true)]
+    pub error_shape: Option<ErrorShape>,
     /// One more name or address in the certificate of the local CA
     #[arg(
         long,
@@ -134,6 +138,8 @@ pub struct Settings {
     pub data: Option<PathBuf>,
     /// Which of the service's rules hold.
     pub profile: Profile,
+    /// The shape of chat errors, where it was chosen.
+    pub error_shape: Option<ErrorShape>,
     /// More names in the local CA's certificate.
     pub host: Vec<Name>,
     /// The URL under which clients reach the server.
@@ -163,15 +169,20 @@ pub struct TlsFiles {
     pub key: PathBuf,
 }
 
-/// An absolute `http` or `https` URL without path, query and slash at the end.
+/// An absolute `http` or `https` URL without path and query.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
-pub struct PublicUrl(String);
+pub struct PublicUrl(Uri);
 
 impl PublicUrl {
-    /// The URL, as links begin with it.
-    pub fn as_str(&self) -> &str {
+    /// The URL.
+    pub fn uri(&self) -> &Uri {
         &self.0
+    }
+
+    /// As links begin with it: without a slash at the end.
+    pub fn base(&self) -> String {
+        self.0.to_string().trim_end_matches('/').to_owned()
     }
 }
 
@@ -180,14 +191,13 @@ impl std::str::FromStr for PublicUrl {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let wrong = || "must be like https://chat.example.com, without a path".to_owned();
-        let uri: axum::http::Uri = text.parse().map_err(|_| wrong())?;
-        let scheme = uri.scheme_str().filter(|s| matches!(*s, "http" | "https"));
-        let authority = uri.authority().filter(|a| !a.as_str().contains('@'));
-        match (scheme, authority, uri.path(), uri.query()) {
-            (Some(scheme), Some(authority), "" | "/", None) => {
-                Ok(Self(format!("{scheme}://{authority}").to_ascii_lowercase()))
-            }
-            _ => Err(wrong()),
+        let uri: Uri = text.to_ascii_lowercase().parse().map_err(|_| wrong())?;
+        let is_http = matches!(uri.scheme_str(), Some("http" | "https"));
+        let has_host = uri.authority().is_some_and(|a| !a.as_str().contains('@'));
+        if is_http && has_host && matches!(uri.path(), "" | "/") && uri.query().is_none() {
+            Ok(Self(uri))
+        } else {
+            Err(wrong())
         }
     }
 }
@@ -225,6 +235,7 @@ impl Settings {
             listen: given.listen.or(file.listen).unwrap_or(default_listen),
             data: given.data.or(file.data),
             profile: given.profile.or(file.profile).unwrap_or(Profile::Open),
+            error_shape: given.error_shape.or(file.error_shape),
             host: given.host.or(file.host).unwrap_or_default(),
             public_url: given.public_url.or(file.public_url),
             tls_files,

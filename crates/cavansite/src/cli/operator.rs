@@ -1,7 +1,7 @@
 //! Requests to the running server: health checks, and operator tasks signed with the access key.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use aws_lc_rs::{digest, hmac};
 use base64::prelude::{BASE64_STANDARD, Engine};
@@ -82,7 +82,7 @@ pub(super) fn post_identity(
     let target = format!("{path}?api-version={IDENTITY_API_VERSION}");
     let body = Bytes::from(body.to_string());
     let hash = BASE64_STANDARD.encode(digest::digest(&digest::SHA256, &body));
-    let date = http_date()?;
+    let date = http_date();
     let host = ready.address.to_string();
     let text = format!("POST\n{target}\n{date};{host};{hash}");
     let key = hmac::Key::new(hmac::HMAC_SHA256, &key);
@@ -103,10 +103,9 @@ pub(super) fn post_identity(
 }
 
 /// The present time as HTTP writes it.
-fn http_date() -> Result<String, Failure> {
-    let now = jiff::Timestamp::from_millisecond(SystemClock.now().as_millis());
-    let now = now.map_err(Failure::new)?;
-    Ok(now.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string())
+fn http_date() -> String {
+    let millis = u64::try_from(SystemClock.now().as_millis()).unwrap_or_default();
+    httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_millis(millis))
 }
 
 fn send(ready: &Ready, request: Request<Bytes>) -> Result<Answer, Failure> {

@@ -244,6 +244,7 @@ impl Server {
     async fn open_state(&self, store: Arc<SqliteStore>) -> Result<Arc<AppState>, Failure> {
         let is_emulator = self.mode == Mode::Dev;
         let names = self.certificate.server.names();
+        let public_url = self.settings.public_url.as_ref();
         let options = StateOptions {
             clock: Arc::new(SystemClock),
             randomness: Arc::new(SystemRandomness),
@@ -251,18 +252,12 @@ impl Server {
             profile: self.settings.profile,
             proposed_installation: emulator::new_installation(&SystemRandomness, is_emulator),
             hosts: names.iter().map(Name::to_string).collect(),
-            public_url: self.public_url().map(str::to_owned),
+            public_url: public_url.map(|url| url.uri().clone()),
+            error_shape: self.settings.error_shape,
             date_skew_ms: DATE_SKEW_MS,
         };
         let state = AppState::new(store, options).await.map_err(Failure::new)?;
         Ok(Arc::new(state))
-    }
-
-    fn public_url(&self) -> Option<&str> {
-        self.settings
-            .public_url
-            .as_ref()
-            .map(super::super::config::PublicUrl::as_str)
     }
 
     /// What the ready file will say.
@@ -272,8 +267,8 @@ impl Server {
         let is_local = self.certificate.ca_file.is_some();
         let local = format!("https://{address}");
         // A certificate of the operator's own is for the public name, not for this address.
-        let endpoint = match self.public_url() {
-            Some(url) if !is_local => url.to_owned(),
+        let endpoint = match &self.settings.public_url {
+            Some(url) if !is_local => url.base(),
             _ => local,
         };
         let server_name = match names.first() {
