@@ -53,7 +53,7 @@ fn sigterm_answers_what_is_in_flight_and_exits_0() {
         server.get("/health/live");
         std::thread::sleep(Duration::from_millis(200));
         server.signal(signal);
-        server.wait_for("stopping", |s| s.log());
+        server.wait_for("stopping", Server::log);
         stream.write_all(b"}").unwrap();
         let answer = read_all(stream);
         assert!(answer.starts_with("HTTP/1.1 201 "), "{answer}");
@@ -130,7 +130,7 @@ fn dev_without_data_leaves_nothing_and_clears_up_after_killed_ones() {
     killed.signal("KILL");
     killed.wait();
     let running = home.start(&["dev"]);
-    running.wait_for("CommunicationUserCredential", |s| s.output());
+    running.wait_for("CommunicationUserCredential", Server::output);
     assert!(
         left.exists(),
         "younger than a minute, it might be about to be used"
@@ -145,7 +145,7 @@ fn dev_without_data_leaves_nothing_and_clears_up_after_killed_ones() {
     lock.set_modified(hour_ago).unwrap();
     drop(lock);
     let running = home.start(&["dev", "--log-filter", "debug"]);
-    running.wait_for("removed what a killed server left", |s| s.log());
+    running.wait_for("removed what a killed server left", Server::log);
     assert!(!left.exists());
     assert!(fs::exists(running.text("data")).unwrap());
 }
