@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 
+use crate::conformance;
 use crate::process;
 use crate::tidy;
 use crate::workspace::Workspace;
@@ -32,16 +33,18 @@ enum Part {
     Test,
     Doc,
     Release,
+    Conformance,
 }
 
 impl Part {
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 7] = [
         Self::Fmt,
         Self::Tidy,
         Self::Clippy,
         Self::Test,
         Self::Doc,
         Self::Release,
+        Self::Conformance,
     ];
 
     fn name(self) -> &'static str {
@@ -52,6 +55,7 @@ impl Part {
             Self::Test => "test",
             Self::Doc => "doc",
             Self::Release => "release",
+            Self::Conformance => "conformance",
         }
     }
 
@@ -84,6 +88,7 @@ impl Part {
                 Ok(Outcome::of(process::stream(&mut command, |_| {})?))
             }
             Self::Release => cargo(workspace, &["build", "--release", "--locked"]),
+            Self::Conformance => conformance::part_of_ci(workspace, options.install),
         }
     }
 }

@@ -10,6 +10,8 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 mod ci;
+mod conformance;
+mod environment;
 mod process;
 mod tidy;
 mod workspace;
@@ -38,6 +40,8 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+    /// Official SDKs against the release binary, compared with what is expected
+    Conformance(conformance::Options),
     /// The project's rules: dependencies, licences, sizes, documents, paths
     Tidy,
 }
@@ -72,6 +76,7 @@ fn run(command: Command) -> anyhow::Result<bool> {
                 .status()?;
             Ok(status.success())
         }
+        Command::Conformance(options) => conformance::run(&workspace, &options),
         Command::Tidy => tidy::run(&workspace),
     }
 }
