@@ -129,8 +129,8 @@ fn set_host(request: &mut Request<Incoming>) {
     }
 }
 
-/// The answer to plain HTTP from a machine that should not speak it. The connection ends with it, so
-/// that nothing more is sent in the clear.
+/// The answer to plain HTTP from a machine that should not speak it. The connection ends with it,
+/// so that nothing more is sent in the clear.
 fn https_required() -> Response<Body> {
     let body = serde_json::json!({ "error": {
         "code": "HttpsRequired",
