@@ -1,2 +1,7 @@
-//! x
-fn main() {}
+//! The program `cavansite`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    cavansite::cli::main()
+}

@@ -1,1 +1,162 @@
-//! Identities and their tokens.
+//! Identities and their tokens: made, checked, revoked and deleted.
+
+mod token;
+
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+pub use token::IssuedToken;
+use token::TokenKey;
+
+use crate::caller::{Caller, Scopes};
+use crate::clock::{Clock, Randomness};
+use crate::error::{Error, Result};
+use crate::limits::Limits;
+use crate::model::{Identity, Installation, KeySlot, Timestamp, UserId};
+use crate::store::Store;
+
+/// How long a token outlives the deletion of its identity, in milliseconds, where the hosted
+/// service is followed ("revocation may take up to 15 minutes", ACS identity model).
+pub const REVOCATION_GRACE_MS: i64 = 15 * 60 * 1000;
+
+/// The identity service. Who may call it (the holder of an access key) is checked at the edge.
+pub struct IdentityService {
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    randomness: Arc<dyn Randomness>,
+    tokens: TokenKey,
+    installation: Installation,
+    limits: Limits,
+    revocation_grace_ms: i64,
+}
+
+/// What [`IdentityService`] works with.
+pub struct IdentityOptions {
+    /// Where identities are kept.
+    pub store: Arc<dyn Store>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Where new ids come from.
+    pub randomness: Arc<dyn Randomness>,
+    /// The keys.
+    pub installation: Installation,
+    /// The bounds of token lives.
+    pub limits: Limits,
+    /// How long a token outlives the deletion of its identity: 0, or [`REVOCATION_GRACE_MS`].
+    pub revocation_grace_ms: i64,
+}
+
+impl IdentityService {
+    /// A service over these.
+    pub fn new(options: IdentityOptions) -> Self {
+        Self {
+            tokens: TokenKey::new(&options.installation),
+            store: options.store,
+            clock: options.clock,
+            randomness: options.randomness,
+            installation: options.installation,
+            limits: options.limits,
+            revocation_grace_ms: options.revocation_grace_ms,
+        }
+    }
+
+    /// Makes a new identity.
+    pub async fn create_identity(&self) -> Result<UserId> {
+        let mut suffix = [0; 16];
+        self.randomness.fill(&mut suffix);
+        let user = UserId::new(self.installation.resource, Uuid::from_bytes(suffix));
+        self.store.insert_identity(&user).await?;
+        Ok(user)
+    }
+
+    /// The identity of that raw id; [`Error::IdentityNotOwned`] for garbage, for an id that this
+    /// resource never made, and for a deleted one.
+    pub async fn get_identity(&self, raw_id: &str) -> Result<Identity> {
+        let user = UserId::parse(raw_id).ok_or(Error::IdentityNotOwned)?;
+        let identity = self.store.get_identity(&user).await?;
+        identity
+            .filter(|found| found.deleted_at.is_none())
+            .ok_or(Error::IdentityNotOwned)
+    }
+
+    /// Issues a token for a user. `minutes` is its life; `slot` the access key that the request was
+    /// signed with: rotating that key ends the token.
+    pub async fn issue_token(
+        &self,
+        user: &UserId,
+        scopes: Scopes,
+        minutes: Option<i64>,
+        slot: KeySlot,
+    ) -> Result<IssuedToken> {
+        let minutes = self.token_minutes(minutes)?;
+        if scopes.is_empty() {
+            return Err(missing_scopes());
+        }
+        let identity = self.get_identity(user.as_str()).await?;
+        // Strictly after the revocation before, so that revoking and issuing within one
+        // millisecond gives a token that works.
+        let issued_at = self.clock.now().max(identity.valid_from.plus_millis(1));
+        let expires_at = issued_at.plus_millis(minutes * 60_000);
+        self.tokens
+            .issue(&identity.id, scopes, issued_at, expires_at, slot)
+    }
+
+    /// Checks a life of so many minutes against the bounds and gives the default for none.
+    pub fn token_minutes(&self, minutes: Option<i64>) -> Result<i64> {
+        let (min, max) = (
+            i64::from(self.limits.token_minutes_min),
+            i64::from(self.limits.token_minutes_max),
+        );
+        match minutes {
+            None => Ok(i64::from(self.limits.token_minutes_default)),
+            Some(minutes) if (min..=max).contains(&minutes) => Ok(minutes),
+            Some(minutes) => Err(Error::invalid(
+                "ExpiresInMinutes",
+                format!(
+                    "ExpiresInMinutes value {minutes} is invalid. \
+                     Value must be within the [{min}, {max}] interval."
+                ),
+            )),
+        }
+    }
+
+    /// Ends the tokens of a user that were issued at or before `valid_from`, or so far. A time in
+    /// the future counts as now: tokens yet to be issued are not revoked beforehand.
+    pub async fn revoke_tokens(&self, raw_id: &str, valid_from: Option<Timestamp>) -> Result<()> {
+        let identity = self.get_identity(raw_id).await?;
+        let now = self.clock.now();
+        let valid_from = valid_from.map_or(now, |time| time.min(now));
+        self.store.revoke_tokens(&identity.id, valid_from).await
+    }
+
+    /// Deletes an identity; its tokens end with it, at once or after the grace.
+    pub async fn delete_identity(&self, raw_id: &str) -> Result<()> {
+        let identity = self.get_identity(raw_id).await?;
+        self.store.delete_identity(&identity.id).await
+    }
+
+    /// The caller that a bearer token names; [`Error::Unauthorized`] for anything but a good token.
+    pub async fn authenticate(&self, token: &str) -> Result<Caller> {
+        let now = self.clock.now();
+        let claims = self.tokens.verify(token, now)?;
+        let identity = self
+            .store
+            .get_identity(&claims.user)
+            .await?
+            .ok_or(Error::Unauthorized)?;
+        let revoked = claims.issued_at <= identity.valid_from;
+        let deleted = identity
+            .deleted_at
+            .is_some_and(|deleted_at| now >= deleted_at.plus_millis(self.revocation_grace_ms));
+        if revoked || deleted {
+            return Err(Error::Unauthorized);
+        }
+        Ok(Caller::new(claims.user, claims.scopes))
+    }
+}
+
+/// The refusal of a token request without scopes, in the hosted service's words.
+pub fn missing_scopes() -> Error {
+    Error::invalid("scopes", "Invalid scopes - Scopes field is required.")
+}

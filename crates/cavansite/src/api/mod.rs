@@ -1,0 +1,130 @@
+//! The ACS protocol over HTTP: the whole route table, and what every request passes through.
+//!
+//! [`edge`] is the way in and out: it tidies the path, settles the api-version, routes, and gives a
+//! refusal the shape of its version. Handlers read a request through [`convert`], call one method of a
+//! service and render its result through [`convert`]; they hold no rules.
+
+mod auth;
+mod body;
+mod chat;
+mod convert;
+mod error;
+mod identity;
+mod paging;
+mod target;
+mod version;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::response::Response;
+use axum::routing::{delete, get, patch, post};
+use tower::ServiceExt as _;
+
+use self::error::{ApiError, render};
+use crate::state::AppState;
+
+/// The application as a router that takes every path.
+pub fn router(state: Arc<AppState>) -> Router {
+    let edge_state = EdgeState { app: Arc::clone(&state), routes: routes(state) };
+    Router::new().fallback(edge).with_state(edge_state)
+}
+
+/// The route table. Which families of versions a route belongs to is checked by its handler.
+fn routes(state: Arc<AppState>) -> Router {
+    use self::chat::{messages, participants, receipts, threads, typing};
+    use self::identity::{identities, tokens};
+
+    Router::new()
+        // Identity, 2020-07-20-preview2 and GA.
+        .route("/identities", post(identities::create_identity))
+        .route(
+            "/identities/{id}",
+            delete(identities::delete_identity).patch(tokens::revoke_tokens_by_update),
+        )
+        .route("/identities/{id}/token", post(tokens::issue_token))
+        .route("/identities/{id}/:issueAccessToken", post(tokens::issue_access_token))
+        .route("/identities/{id}/:revokeAccessTokens", post(tokens::revoke_access_tokens))
+        // Chat, every family.
+        .route(
+            "/chat/threads",
+            post(threads::create_chat_thread).get(threads::list_chat_threads),
+        )
+        .route(
+            "/chat/threads/{thread}",
+            get(threads::get_chat_thread)
+                .patch(threads::update_chat_thread)
+                .delete(threads::delete_chat_thread),
+        )
+        .route(
+            "/chat/threads/{thread}/messages",
+            post(messages::send_chat_message).get(messages::list_chat_messages),
+        )
+        .route(
+            "/chat/threads/{thread}/messages/{message}",
+            get(messages::get_chat_message)
+                .merge(patch(messages::update_chat_message))
+                .delete(messages::delete_chat_message),
+        )
+        .route("/chat/threads/{thread}/typing", post(typing::send_typing_notification))
+        .route(
+            "/chat/threads/{thread}/readreceipts",
+            post(receipts::send_chat_read_receipt).get(receipts::list_chat_read_receipts),
+        )
+        // Chat, 2020-09-21-preview2.
+        .route(
+            "/chat/threads/{thread}/members",
+            get(participants::list_chat_members).post(participants::add_chat_members),
+        )
+        .route("/chat/threads/{thread}/members/{member}", delete(participants::remove_chat_member))
+        // Chat, GA.
+        .route("/chat/threads/{thread}/participants", get(participants::list_chat_participants))
+        .route("/chat/threads/{thread}/participants/:add", post(participants::add_chat_participants))
+        .route(
+            "/chat/threads/{thread}/participants/:remove",
+            post(participants::remove_chat_participant),
+        )
+        .fallback(async || ApiError::no_such_resource())
+        .method_not_allowed_fallback(async || ApiError::method_not_allowed())
+        // The literal `:add` would be taken for a parameter of an older syntax, and panic.
+        .without_v07_checks()
+        .with_state(state)
+}
+
+#[derive(Clone)]
+struct EdgeState {
+    app: Arc<AppState>,
+    routes: Router,
+}
+
+/// The way of every request in and out.
+async fn edge(State(edge): State<EdgeState>, mut request: Request) -> Response {
+    let original = request.uri().clone();
+    let service = version::Service::of(original.path());
+    let version = match target::tidy(&original) {
+        Ok(tidied) => {
+            if let Some(uri) = tidied {
+                *request.uri_mut() = uri;
+            }
+            version::settle(service, request.uri().query())
+        }
+        Err(refusal) => Err(refusal),
+    };
+    let shape = version::error_shape(service, version.as_ref().ok(), edge.app.error_shape);
+    let mut response = match version {
+        Err(refusal) => render(&refusal, service, shape),
+        Ok(settled) => {
+            request.extensions_mut().insert(target::AsReceived(original));
+            settled.insert_into(request.extensions_mut());
+            let Ok(mut response) = edge.routes.oneshot(request).await;
+            if let Some(refusal) = response.extensions_mut().remove::<ApiError>() {
+                response = render(&refusal, service, shape);
+            }
+            settled.add_headers(response.headers_mut());
+            response
+        }
+    };
+    version::add_supported_versions(service, response.headers_mut());
+    response
+}

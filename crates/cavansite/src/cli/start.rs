@@ -1,0 +1,339 @@
+//! Starting and stopping a server: what `dev` and `serve` have in common.
+
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use base64::prelude::{BASE64_STANDARD, Engine};
+use cavansite_core::clock::{Clock, SystemClock, SystemRandomness};
+use cavansite_core::model::{Installation, KeySlot};
+use cavansite_core::store::sqlite::{Durability, SqliteOptions, SqliteStore};
+use tokio::sync::oneshot;
+
+use super::{Failure, dev};
+use crate::config::Settings;
+use crate::emulator::{self, TemporaryDirectory};
+use crate::http::{self, HttpSettings};
+use crate::logging::{self, LogFormat};
+use crate::platform::{self, Request, Signals};
+use crate::ready::{Published, Ready};
+use crate::state::{AppState, StateOptions};
+use crate::tls::{self, Authority, Name, Origin, ServerCertificate, Source, TlsError};
+use crate::{api, directories};
+
+/// How far a signed request's date may be off, in milliseconds.
+const DATE_SKEW_MS: i64 = 15 * 60 * 1000;
+/// How often a running server looks whether its certificate is near its end.
+const RENEWAL_CHECK: Duration = Duration::from_hours(12);
+/// Blocking work at the same time: the store's readers.
+const BLOCKING_THREADS_MAX: usize = 32;
+
+/// Which of the two servers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Mode {
+    /// The emulator.
+    Dev,
+    /// The server.
+    Serve,
+}
+
+/// A server that listens.
+pub(super) struct Running {
+    pub(super) state: Arc<AppState>,
+    pub(super) ready: Ready,
+    /// Whether the data goes away with the server.
+    pub(super) is_temporary: bool,
+}
+
+/// Starts a server and runs it until it is told to stop.
+pub(super) fn start(mode: Mode, settings: Settings) -> Result<(), Failure> {
+    let (format, filter) = match mode {
+        Mode::Dev => (LogFormat::Pretty, "info,cavansite::access=debug"),
+        Mode::Serve => (LogFormat::Json, "info"),
+    };
+    let filter = settings.log_filter.as_deref().unwrap_or(filter);
+    logging::start(settings.log.unwrap_or(format), filter);
+    if let Some(path) = &settings.ready_file {
+        // Whoever waits for this file must not find that of a server before.
+        let _ = std::fs::remove_file(path);
+    }
+    platform::raise_open_files();
+
+    // First of all: requests that come from now on wait for their answer, they are not refused.
+    let listener = TcpListener::bind(settings.listen)
+        .map_err(|error| Failure::new(format!("cannot listen on {}: {error}", settings.listen)))?;
+    let (data, temporary) = if let Some(data) = &settings.data {
+        (data.clone(), None)
+    } else {
+        let temporary = TemporaryDirectory::create()?;
+        (temporary.data(), Some(temporary))
+    };
+    platform::create_private_directory(&data)
+        .map_err(|error| Failure::new(format!("{}: {error}", data.display())))?;
+    let data = std::path::absolute(data)?;
+
+    // Certificate and store have nothing to do with each other: they are made side by side.
+    let (certificate, store) = std::thread::scope(|scope| {
+        let certificate = scope.spawn(|| open_certificate(mode, &settings, &data));
+        let store = open_store(&settings, &data, temporary.is_some());
+        (certificate.join(), store)
+    });
+    let store = Arc::new(store?);
+    let certificate = certificate
+        .map_err(|_| Failure::new("the certificate could not be made"))?
+        .map_err(Failure::new)?;
+
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .max_blocking_threads(BLOCKING_THREADS_MAX)
+        .build()?;
+    let server = Server {
+        mode,
+        settings,
+        data,
+        listener,
+        certificate,
+        is_temporary: temporary.is_some(),
+    };
+    let result = runtime.block_on(server.run(store));
+    // A request that does not end must not keep the process.
+    runtime.shutdown_background();
+    drop(temporary);
+    result
+}
+
+fn open_store(settings: &Settings, data: &Path, temporary: bool) -> Result<SqliteStore, Failure> {
+    SqliteStore::open(SqliteOptions {
+        directory: data.to_owned(),
+        durability: if temporary {
+            Durability::None
+        } else {
+            Durability::Synced
+        },
+        limits: settings.limits.clone(),
+        clock: Arc::new(SystemClock),
+    })
+    .map_err(Failure::new)
+}
+
+/// A certificate and, where the local CA made it, that CA's file.
+struct Certificate {
+    server: Arc<ServerCertificate>,
+    ca_file: Option<PathBuf>,
+}
+
+fn open_certificate(mode: Mode, settings: &Settings, data: &Path) -> Result<Certificate, TlsError> {
+    let now = SystemClock.now();
+    let (source, ca_file) = if let Some(files) = &settings.tls_files {
+        (Source::Files(files.clone()), None)
+    } else {
+        let (authority, names) = open_authority(mode, settings, data)?;
+        let file = authority.file().to_owned();
+        (Source::Local { authority, names }, Some(file))
+    };
+    Ok(Certificate {
+        server: Arc::new(ServerCertificate::new(source, now)?),
+        ca_file,
+    })
+}
+
+/// The local CA: one per user for emulators, so that it has to be trusted once; a server's own in
+/// its data directory.
+fn open_authority(
+    mode: Mode,
+    settings: &Settings,
+    data: &Path,
+) -> Result<(Authority, Vec<Name>), TlsError> {
+    let directory = match mode {
+        Mode::Dev => directories::user_data()
+            .map_err(|error| TlsError::File {
+                path: PathBuf::from("tls"),
+                error,
+            })?
+            .join("tls"),
+        Mode::Serve => data.join("tls"),
+    };
+    let mut extra = settings.host.clone();
+    let address = settings.listen.ip().to_canonical();
+    if !address.is_unspecified() {
+        extra.push(Name::Ip(address));
+    }
+    let names = Name::standard_and(&extra);
+    let (authority, origin) = Authority::open(&directory, &names, SystemClock.now())?;
+    match origin {
+        Origin::Kept => {}
+        Origin::Made => tracing::info!(file = %authority.file().display(), "made a local CA"),
+        Origin::Replaced => tracing::warn!(
+            file = %authority.file().display(),
+            "made a new local CA: clients that trust the old one must be told (cavansite trust)"
+        ),
+    }
+    Ok((authority, names))
+}
+
+/// A server about to listen.
+struct Server {
+    mode: Mode,
+    settings: Settings,
+    data: PathBuf,
+    listener: TcpListener,
+    certificate: Certificate,
+    is_temporary: bool,
+}
+
+impl Server {
+    async fn run(self, store: Arc<SqliteStore>) -> Result<(), Failure> {
+        let result = self.serve(Arc::clone(&store)).await;
+        store.close().await;
+        result
+    }
+
+    async fn serve(self, store: Arc<SqliteStore>) -> Result<(), Failure> {
+        let state = self.open_state(store).await?;
+        if self.mode == Mode::Serve && emulator::has_well_known_key(&state.installation) {
+            return Err(Failure::new(format!(
+                "{} was made by `cavansite dev`, whose access key everyone knows: serve needs a \
+                 directory of its own",
+                self.data.display()
+            )));
+        }
+        let signals = Signals::new()?;
+        self.listener.set_nonblocking(true)?;
+        let bound = self.listener.local_addr()?;
+        let ready = self.ready(&state.installation, bound);
+        let tls = tls::server_config(Arc::clone(&self.certificate.server)).map_err(Failure::new)?;
+        let http = HttpSettings {
+            trusted_proxies: self.settings.trusted_proxy.clone(),
+            limits: self.settings.http.clone(),
+        };
+        let (stop, stopped) = oneshot::channel::<()>();
+        let mut serving = tokio::spawn(http::serve(
+            tokio::net::TcpListener::from_std(self.listener.try_clone()?)?,
+            api::router(Arc::clone(&state)),
+            Some(tls),
+            http,
+            async { drop(stopped.await) },
+        ));
+
+        let running = Running {
+            state,
+            ready,
+            is_temporary: self.is_temporary,
+        };
+        let published = self.announce(running).await?;
+        let interrupted = tokio::select! {
+            () = wait_for_stop(signals, &self.certificate.server) => None,
+            ended = &mut serving => Some(ended),
+        };
+        // From here on nobody should find this server, and nobody can connect to it.
+        drop(published);
+        drop(self.listener);
+        let ended = if let Some(ended) = interrupted {
+            ended
+        } else {
+            tracing::info!("stopping");
+            let _ = stop.send(());
+            serving.await
+        };
+        ended.map_err(Failure::new)??;
+        tracing::info!("stopped");
+        Ok(())
+    }
+
+    async fn open_state(&self, store: Arc<SqliteStore>) -> Result<Arc<AppState>, Failure> {
+        let is_emulator = self.mode == Mode::Dev;
+        let names = self.certificate.server.names();
+        let public_url = self.settings.public_url.as_ref();
+        let options = StateOptions {
+            clock: Arc::new(SystemClock),
+            randomness: Arc::new(SystemRandomness),
+            limits: self.settings.limits.clone(),
+            profile: self.settings.profile,
+            proposed_installation: emulator::new_installation(&SystemRandomness, is_emulator),
+            hosts: names.iter().map(Name::to_string).collect(),
+            public_url: public_url.map(|url| url.uri().clone()),
+            error_shape: self.settings.error_shape,
+            date_skew_ms: DATE_SKEW_MS,
+        };
+        let state = AppState::new(store, options).await.map_err(Failure::new)?;
+        Ok(Arc::new(state))
+    }
+
+    /// What the ready file will say.
+    fn ready(&self, installation: &Installation, bound: SocketAddr) -> Ready {
+        let address = Settings::local_address(bound);
+        let names = self.certificate.server.names();
+        let is_local = self.certificate.ca_file.is_some();
+        let local = format!("https://{address}");
+        // A certificate of the operator's own is for the public name, not for this address.
+        let endpoint = match &self.settings.public_url {
+            Some(url) if !is_local => url.base(),
+            _ => local,
+        };
+        let server_name = match names.first() {
+            Some(name) if !is_local => name.to_string(),
+            _ => address.ip().to_string(),
+        };
+        let key = installation.access_key(KeySlot::Primary).key.expose();
+        Ready {
+            connection_string: connection_string(&endpoint, key),
+            endpoint,
+            ca_file: self.certificate.ca_file.clone(),
+            ca_bundle: None,
+            pid: std::process::id(),
+            address,
+            server_name,
+            data: self.data.clone(),
+        }
+    }
+
+    /// Tells the world, while the first requests are being answered already.
+    async fn announce(&self, mut running: Running) -> Result<Published, Failure> {
+        let extra = self.settings.ready_file.clone();
+        let mut ready = running.ready.clone();
+        let published = tokio::task::spawn_blocking(move || {
+            if let Some(ca_file) = &ready.ca_file {
+                ready.ca_bundle = Some(tls::write_bundle(ca_file)?);
+            }
+            let published = Published::publish(&ready, extra.as_deref())?;
+            Ok::<_, std::io::Error>((ready, published))
+        });
+        let (ready, published) = published.await.map_err(Failure::new)??;
+        running.ready = ready;
+        let ready = &running.ready;
+        tracing::info!(endpoint = ready.endpoint, data = %self.data.display(), "listening");
+        if self.mode == Mode::Dev {
+            dev::welcome(&running).await;
+            tokio::task::spawn_blocking(|| emulator::remove_stale_directories(&SystemClock));
+        }
+        Ok(published)
+    }
+}
+
+/// A connection string, as the SDKs take it.
+pub(super) fn connection_string(endpoint: &str, key: &[u8]) -> String {
+    let key = BASE64_STANDARD.encode(key);
+    format!("endpoint={endpoint}/;accesskey={key}")
+}
+
+/// Waits for the signal to stop, and meanwhile keeps the certificate up to date.
+async fn wait_for_stop(mut signals: Signals, certificate: &ServerCertificate) {
+    loop {
+        let done = tokio::select! {
+            request = signals.next() => match request {
+                Request::Stop => return,
+                Request::Reload => certificate.reload(SystemClock.now()).map(|()| true),
+            },
+            () = tokio::time::sleep(RENEWAL_CHECK) => certificate.renew_if_due(SystemClock.now()),
+        };
+        match done {
+            Ok(true) => tracing::info!(
+                expires_at_ms = certificate.expires_at().as_millis(),
+                "the certificate was renewed"
+            ),
+            Ok(false) => {}
+            Err(error) => tracing::error!(%error, "the certificate stays as it is"),
+        }
+    }
+}

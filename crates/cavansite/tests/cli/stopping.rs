@@ -1,0 +1,116 @@
+//! Signals, and what is left behind.
+
+use std::fs::{self, File};
+use std::io::{Read, Write};
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+use crate::harness::{Home, read_all};
+
+/// A request whose body is on its way: the server waits for it.
+const HALF: &str = "POST /identities?api-version=2023-10-01 HTTP/1.1\r\nHost: localhost\r\n\
+                    Content-Type: application/json\r\nContent-Length: 2\r\n\r\n{";
+
+#[test]
+fn sigterm_answers_what_is_in_flight_and_exits_0() {
+    for signal in ["TERM", "INT"] {
+        let home = Home::new();
+        let mut server = home.start(&["dev"]);
+        let mut stream = server.tls();
+        stream.write_all(HALF.as_bytes()).unwrap();
+        // An answer on a second connection shows that the first one's head has arrived.
+        server.get("/health/live");
+        std::thread::sleep(Duration::from_millis(200));
+        server.signal(signal);
+        server.wait_for("stopping", |s| s.log());
+        stream.write_all(b"}").unwrap();
+        let answer = read_all(stream);
+        assert!(answer.starts_with("HTTP/1.1 401 "), "{answer}");
+        assert!(server.wait().success());
+        assert!(server.log().contains("stopped"));
+    }
+}
+
+#[test]
+fn idle_connections_do_not_hold_up_the_stop() {
+    let home = Home::new();
+    let mut server = home.start(&["dev"]);
+    let (silent, mut kept) = (server.tcp(), server.tls());
+    kept.write_all(b"GET /health/live HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        .unwrap();
+    assert_ne!(kept.read(&mut [0; 1024]).unwrap(), 0);
+    server.signal("TERM");
+    assert!(server.wait().success());
+    assert!(
+        !server.log().contains("drain_timeout_ms"),
+        "{}",
+        server.log()
+    );
+    drop((silent, kept));
+}
+
+#[test]
+fn a_request_that_never_ends_holds_up_the_stop_for_a_bound_alone() {
+    let home = Home::new();
+    let mut command = home.command(&["dev"]);
+    command.env("CAVANSITE_HTTP_DRAIN_TIMEOUT_MS", "300");
+    let mut server = home.start_command(command);
+    let mut stream = server.tcp();
+    stream.write_all(HALF.as_bytes()).unwrap();
+    std::thread::sleep(Duration::from_millis(200));
+    server.signal("TERM");
+    assert!(server.wait().success());
+    assert!(
+        server.log().contains("drain_timeout_ms"),
+        "{}",
+        server.log()
+    );
+}
+
+#[test]
+fn a_body_that_stops_arriving_is_not_waited_for() {
+    let home = Home::new();
+    let mut command = home.command(&["dev"]);
+    command.env("CAVANSITE_HTTP_BODY_TIMEOUT_MS", "200");
+    let server = home.start_command(command);
+    let mut stream = server.tcp();
+    stream.write_all(HALF.as_bytes()).unwrap();
+    let answer = read_all(stream);
+    assert!(answer.starts_with("HTTP/1.1 4"), "{answer}");
+}
+
+#[test]
+fn dev_without_data_leaves_nothing_and_clears_up_after_killed_ones() {
+    let home = Home::new();
+    let mut server = home.start(&["dev"]);
+    let data = server.text("data").to_owned();
+    let directory = Path::new(&data).parent().unwrap().to_owned();
+    assert!(directory.exists());
+    server.signal("TERM");
+    assert!(server.wait().success());
+    assert!(!directory.exists());
+
+    let mut killed = home.start(&["dev"]);
+    let left = Path::new(killed.text("data")).parent().unwrap().to_owned();
+    killed.signal("KILL");
+    killed.wait();
+    let running = home.start(&["dev"]);
+    running.wait_for("CommunicationUserCredential", |s| s.output());
+    assert!(
+        left.exists(),
+        "younger than a minute, it might be about to be used"
+    );
+    drop(running);
+
+    let hour_ago = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000);
+    let lock = File::options()
+        .write(true)
+        .open(left.join("in-use"))
+        .unwrap();
+    lock.set_modified(hour_ago).unwrap();
+    drop(lock);
+    let running = home.start(&["dev", "--log-filter", "debug"]);
+    running.wait_for("removed what a killed server left", |s| s.log());
+    assert!(!left.exists());
+    assert!(fs::exists(running.text("data")).unwrap());
+}

@@ -1,0 +1,478 @@
+//! A server in this process, spoken to as over the network but for the socket: requests go through the
+//! whole router. Time stands still until a test moves it; ids come from a seed.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+
+use aws_lc_rs::{digest, hmac};
+use axum::Router;
+use axum::body::Body;
+use axum::http::{HeaderMap, Method, Request, StatusCode};
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use cavansite::api;
+use cavansite::state::{AppState, ErrorShape, Profile, StateOptions};
+use cavansite_core::clock::{Clock, Randomness};
+use cavansite_core::limits::Limits;
+use cavansite_core::model::{AccessKey, Installation, Timestamp};
+use cavansite_core::secret::Secret;
+use cavansite_core::store::sqlite::{Durability, SqliteOptions, SqliteStore};
+use http_body_util::BodyExt as _;
+use serde_json::{Value, json};
+use tower::ServiceExt as _;
+use uuid::Uuid;
+
+/// When every test begins: 2020-11-11T00:38:38.692Z.
+pub(crate) const START_MS: i64 = 1_605_055_118_692;
+/// An hour later in whole seconds, as tests that need a later time write it.
+pub(crate) const HOST: &str = "127.0.0.1:10010";
+
+/// A clock that tests set.
+pub(crate) struct TestClock(AtomicI64);
+
+impl TestClock {
+    pub(crate) fn advance_ms(&self, millis: i64) {
+        self.0.fetch_add(millis, Ordering::SeqCst);
+    }
+}
+
+impl Clock for TestClock {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_millis(self.0.load(Ordering::SeqCst))
+    }
+}
+
+/// Bytes that are different each time and the same each run.
+struct SeededRandomness(AtomicU64);
+
+impl Randomness for SeededRandomness {
+    fn fill(&self, bytes: &mut [u8]) {
+        for chunk in bytes.chunks_mut(32) {
+            let seed = self.0.fetch_add(1, Ordering::SeqCst).to_le_bytes();
+            let block = digest::digest(&digest::SHA256, &seed);
+            chunk.copy_from_slice(&block.as_ref()[..chunk.len()]);
+        }
+    }
+}
+
+/// What a test may choose.
+pub(crate) struct Options {
+    pub(crate) profile: Profile,
+    pub(crate) error_shape: Option<ErrorShape>,
+    pub(crate) limits: Limits,
+    pub(crate) public_url: Option<&'static str>,
+    pub(crate) resource: u128,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            profile: Profile::Open,
+            error_shape: None,
+            limits: Limits::default(),
+            public_url: None,
+            resource: 0x0ace_0000_0000_4000_8000_0000_0000_0001,
+        }
+    }
+}
+
+/// A running server.
+pub(crate) struct TestServer {
+    router: Router,
+    pub(crate) clock: Arc<TestClock>,
+    pub(crate) resource: Uuid,
+    keys: [Vec<u8>; 2],
+    _directory: tempfile::TempDir,
+}
+
+impl TestServer {
+    pub(crate) async fn start() -> Self {
+        Self::with(Options::default()).await
+    }
+
+    pub(crate) async fn azure() -> Self {
+        Self::with(Options { profile: Profile::Azure, ..Options::default() }).await
+    }
+
+    pub(crate) async fn with(options: Options) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let clock = Arc::new(TestClock(AtomicI64::new(START_MS)));
+        let store = SqliteStore::open(SqliteOptions {
+            directory: directory.path().to_owned(),
+            durability: Durability::None,
+            limits: options.limits.clone(),
+            clock: clock.clone(),
+        })
+        .unwrap();
+        let keys = [vec![1_u8; 64], vec![2_u8; 64]];
+        let access_key = |key: &Vec<u8>| AccessKey { generation: 1, key: Secret::new(key.clone()) };
+        let resource = Uuid::from_u128(options.resource);
+        let installation = Installation {
+            resource,
+            access_keys: [access_key(&keys[0]), access_key(&keys[1])],
+            token_key: Secret::new(options.resource.to_be_bytes().repeat(2)),
+            derivation_key: Secret::new([4; 32]),
+        };
+        let state = AppState::new(
+            Arc::new(store),
+            StateOptions {
+                clock: clock.clone(),
+                randomness: Arc::new(SeededRandomness(AtomicU64::new(1))),
+                limits: options.limits,
+                profile: options.profile,
+                proposed_installation: installation,
+                hosts: vec!["chat.test".to_owned()],
+                public_url: options.public_url.map(|url| url.parse().unwrap()),
+                date_skew_ms: 15 * 60 * 1000,
+                error_shape: options.error_shape,
+            },
+        )
+        .await
+        .unwrap();
+        let router = api::router(Arc::new(state));
+        Self { router, clock, resource, keys, _directory: directory }
+    }
+
+    /// The clock's time, so many milliseconds on, as answers write it.
+    pub(crate) fn clock_text(&self, ahead_ms: i64) -> String {
+        let millis = self.clock.now().plus_millis(ahead_ms).as_millis();
+        cavansite_protocol::time::DateTime(millis).to_string()
+    }
+
+    /// Sends a request and reads the whole answer.
+    pub(crate) async fn send(&self, request: Request<Body>) -> Answer {
+        let Ok(response) = self.router.clone().oneshot(request).await;
+        let (parts, body) = response.into_parts();
+        let bytes = body.collect().await.unwrap().to_bytes();
+        let text = String::from_utf8(bytes.to_vec()).unwrap();
+        let json = serde_json::from_str(&text).unwrap_or(Value::Null);
+        Answer { status: parts.status, headers: parts.headers, text, json }
+    }
+
+    /// Sends a signed request to the identity API.
+    pub(crate) async fn identity(&self, method: Method, target: &str, body: &str) -> Answer {
+        self.send(self.sign(&Signing::default(), method, target, body)).await
+    }
+
+    /// A request signed as an SDK signs it, or as a test wants it to be.
+    pub(crate) fn sign(
+        &self,
+        signing: &Signing,
+        method: Method,
+        target: &str,
+        body: &str,
+    ) -> Request<Body> {
+        let date = httpdate::fmt_http_date(
+            std::time::UNIX_EPOCH
+                + std::time::Duration::from_millis(self.clock.now().as_millis().unsigned_abs())
+                + std::time::Duration::from_secs(signing.date_ahead_secs),
+        );
+        let hash = BASE64_STANDARD.encode(digest::digest(&digest::SHA256, body.as_bytes()));
+        let signed_target = signing.target.unwrap_or(target);
+        let signed_host = signing.host.unwrap_or(HOST);
+        let text = format!("{method}\n{signed_target}\n{date};{signed_host};{hash}");
+        let key = hmac::Key::new(hmac::HMAC_SHA256, &self.keys[signing.key]);
+        let signature = BASE64_STANDARD.encode(hmac::sign(&key, text.as_bytes()));
+        let date_header = signing.date_header;
+        Request::builder()
+            .method(method)
+            .uri(target)
+            .header("host", HOST)
+            .header(date_header, date)
+            .header("x-ms-content-sha256", hash)
+            .header("content-type", "application/json")
+            .header(
+                "authorization",
+                format!(
+                    "HMAC-SHA256 SignedHeaders={date_header};host;x-ms-content-sha256\
+                     &Signature={signature}"
+                ),
+            )
+            .body(Body::from(body.to_owned()))
+            .unwrap()
+    }
+
+    /// A new user with a token for chat.
+    pub(crate) async fn user(&self) -> User {
+        self.user_with_scopes(&["chat"]).await
+    }
+
+    pub(crate) async fn user_with_scopes(&self, scopes: &[&str]) -> User {
+        let body = json!({ "createTokenWithScopes": scopes }).to_string();
+        let answer =
+            self.identity(Method::POST, "/identities?api-version=2023-10-01", &body).await;
+        assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.text);
+        User {
+            id: answer.json["identity"]["id"].as_str().unwrap().to_owned(),
+            token: answer.json["accessToken"]["token"].as_str().unwrap().to_owned(),
+        }
+    }
+
+    pub(crate) async fn delete_user(&self, user: &User) {
+        let target = format!("/identities/{}?api-version=2023-10-01", user.id);
+        let answer = self.identity(Method::DELETE, &target, "").await;
+        assert_eq!(answer.status, StatusCode::NO_CONTENT, "{}", answer.text);
+    }
+
+    pub(crate) async fn revoke(&self, user: &User) {
+        let target = format!("/identities/{}/:revokeAccessTokens?api-version=2023-10-01", user.id);
+        let answer = self.identity(Method::POST, &target, "").await;
+        assert_eq!(answer.status, StatusCode::NO_CONTENT, "{}", answer.text);
+    }
+
+    /// Speaks chat as that user.
+    pub(crate) fn chat<'a>(&'a self, dialect: Dialect, user: &'a User) -> Chat<'a> {
+        Chat { server: self, dialect, token: &user.token }
+    }
+}
+
+/// How a request is signed.
+pub(crate) struct Signing {
+    pub(crate) key: usize,
+    pub(crate) date_header: &'static str,
+    pub(crate) date_ahead_secs: u64,
+    /// What is signed in place of the real target or host.
+    pub(crate) target: Option<&'static str>,
+    pub(crate) host: Option<&'static str>,
+}
+
+impl Default for Signing {
+    fn default() -> Self {
+        Self { key: 0, date_header: "x-ms-date", date_ahead_secs: 0, target: None, host: None }
+    }
+}
+
+/// A whole answer.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) text: String,
+    pub(crate) json: Value,
+}
+
+impl Answer {
+    /// The answer, if it has that status.
+    #[track_caller]
+    pub(crate) fn expect(self, status: u16) -> Self {
+        assert_eq!(self.status.as_u16(), status, "{}", self.text);
+        self
+    }
+
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).map(|value| value.to_str().unwrap())
+    }
+
+    /// The code of an error, in whichever shape.
+    pub(crate) fn code(&self) -> &str {
+        [&self.json["code"], &self.json["error"]["code"], &self.json["CommunicationError"]["Code"]]
+            .into_iter()
+            .find_map(Value::as_str)
+            .unwrap_or_default()
+    }
+
+    /// The items of a page.
+    pub(crate) fn items(&self) -> &[Value] {
+        self.json["value"].as_array().unwrap()
+    }
+
+    /// Path and query of the link to the next page.
+    pub(crate) fn next(&self) -> Option<String> {
+        let link = self.json["nextLink"].as_str()?;
+        Some(link.strip_prefix(&format!("https://{HOST}")).expect(link).to_owned())
+    }
+}
+
+/// A user and their token.
+#[derive(Clone, Debug)]
+pub(crate) struct User {
+    pub(crate) id: String,
+    pub(crate) token: String,
+}
+
+/// A chat api-version, with what tests need to know of its shape.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Dialect {
+    Preview2,
+    Ga2024,
+    Ga2025,
+}
+
+impl Dialect {
+    pub(crate) const ALL: [Self; 3] = [Self::Preview2, Self::Ga2024, Self::Ga2025];
+
+    pub(crate) fn version(self) -> &'static str {
+        match self {
+            Self::Preview2 => "2020-09-21-preview2",
+            Self::Ga2024 => "2024-03-07",
+            Self::Ga2025 => "2025-03-15",
+        }
+    }
+
+    pub(crate) fn is_ga(self) -> bool {
+        self != Self::Preview2
+    }
+
+    /// The status of the empty answer to a change.
+    pub(crate) fn changed(self) -> u16 {
+        if self.is_ga() { 204 } else { 200 }
+    }
+
+    /// The status of the answer to creating a thread and adding people.
+    pub(crate) fn created(self) -> u16 {
+        if self.is_ga() { 201 } else { 207 }
+    }
+
+    /// The status of the empty answer to a receipt.
+    pub(crate) fn receipt_sent(self) -> u16 {
+        if self.is_ga() { 200 } else { 201 }
+    }
+
+    pub(crate) fn people(self) -> &'static str {
+        if self.is_ga() { "participants" } else { "members" }
+    }
+
+    /// Somebody in a request: id, and other fields.
+    pub(crate) fn person(self, id: &str, more: &Value) -> Value {
+        let mut person = if self.is_ga() {
+            json!({ "communicationIdentifier": { "rawId": id, "communicationUser": { "id": id } } })
+        } else {
+            json!({ "id": id })
+        };
+        for (key, value) in more.as_object().into_iter().flatten() {
+            person[key] = value.clone();
+        }
+        person
+    }
+
+    /// The raw id of somebody in an answer.
+    pub(crate) fn id_of(self, person: &Value) -> &str {
+        let id = if self.is_ga() {
+            &person["communicationIdentifier"]["rawId"]
+        } else {
+            &person["id"]
+        };
+        id.as_str().unwrap()
+    }
+
+    /// The text of a message.
+    pub(crate) fn text_of(self, message: &Value) -> &str {
+        let text = if self.is_ga() { &message["content"]["message"] } else { &message["content"] };
+        text.as_str().unwrap_or_default()
+    }
+
+    /// Whether a user sent the message.
+    pub(crate) fn is_from_user(self, message: &Value) -> bool {
+        matches!(message["type"].as_str(), Some("Text" | "text" | "html"))
+    }
+}
+
+/// Chat as one user, in one version.
+#[derive(Clone, Copy)]
+pub(crate) struct Chat<'a> {
+    pub(crate) server: &'a TestServer,
+    pub(crate) dialect: Dialect,
+    token: &'a str,
+}
+
+impl Chat<'_> {
+    /// A request with the user's token; the version is added unless the target has one.
+    pub(crate) fn request(&self, method: Method, target: &str, body: String) -> Request<Body> {
+        let separator = if target.contains('?') { '&' } else { '?' };
+        let target = if target.contains("api-version=") {
+            target.to_owned()
+        } else {
+            format!("{target}{separator}api-version={}", self.dialect.version())
+        };
+        Request::builder()
+            .method(method)
+            .uri(target)
+            .header("host", HOST)
+            .header("authorization", format!("Bearer {}", self.token))
+            .header("content-type", "application/json")
+            .body(Body::from(body))
+            .unwrap()
+    }
+
+    pub(crate) async fn get(&self, target: &str) -> Answer {
+        self.server.send(self.request(Method::GET, target, String::new())).await
+    }
+
+    pub(crate) async fn delete(&self, target: &str) -> Answer {
+        self.server.send(self.request(Method::DELETE, target, String::new())).await
+    }
+
+    pub(crate) async fn post(&self, target: &str, body: &Value) -> Answer {
+        self.server.send(self.request(Method::POST, target, body.to_string())).await
+    }
+
+    pub(crate) async fn patch(&self, target: &str, body: &Value) -> Answer {
+        self.server.send(self.request(Method::PATCH, target, body.to_string())).await
+    }
+
+    /// Creates a thread with those people and returns its path.
+    pub(crate) async fn thread(&self, topic: &str, people: &[Value]) -> String {
+        let body = json!({ "topic": topic, self.dialect.people(): people });
+        let answer = self.post("/chat/threads", &body).await.expect(self.dialect.created());
+        let id = if self.dialect.is_ga() {
+            answer.json["chatThread"]["id"].as_str()
+        } else {
+            let parts = answer.json["multipleStatus"].as_array().unwrap();
+            parts.iter().find(|part| part["type"] == "Thread").unwrap()["id"].as_str()
+        };
+        format!("/chat/threads/{}", id.unwrap())
+    }
+
+    /// A thread of the caller and others, all with the whole history.
+    pub(crate) async fn thread_with(&self, others: &[&User]) -> String {
+        let person = |user: &&User| self.dialect.person(&user.id, &Value::Null);
+        self.thread("topic", &others.iter().map(person).collect::<Vec<_>>()).await
+    }
+
+    /// Sends a message and returns its id.
+    pub(crate) async fn say(&self, thread: &str, content: &str) -> String {
+        let body = json!({ "content": content });
+        let answer = self.post(&format!("{thread}/messages"), &body).await.expect(201);
+        answer.json["id"].as_str().unwrap().to_owned()
+    }
+
+    pub(crate) async fn try_add(&self, thread: &str, user: &User, more: &Value) -> Answer {
+        let person = self.dialect.person(&user.id, more);
+        let path = if self.dialect.is_ga() { "participants/:add" } else { "members" };
+        let body = json!({ self.dialect.people(): [person] });
+        self.post(&format!("{thread}/{path}"), &body).await
+    }
+
+    pub(crate) async fn add(&self, thread: &str, user: &User, more: &Value) {
+        let answer = self.try_add(thread, user, more).await.expect(self.dialect.created());
+        assert!(!answer.text.contains("403") && !answer.text.contains("404"), "{}", answer.text);
+    }
+
+    pub(crate) async fn remove(&self, thread: &str, user: &User) -> Answer {
+        if self.dialect.is_ga() {
+            let body = json!({ "communicationUser": { "id": user.id } });
+            self.post(&format!("{thread}/participants/:remove"), &body).await
+        } else {
+            self.delete(&format!("{thread}/members/{}", user.id)).await
+        }
+    }
+
+    /// All items of a list, page by page.
+    pub(crate) async fn all(&self, target: &str) -> Vec<Value> {
+        let mut items = Vec::new();
+        let mut next = Some(target.to_owned());
+        while let Some(target) = next {
+            let answer = self.get(&target).await.expect(200);
+            items.extend_from_slice(answer.items());
+            next = answer.next();
+        }
+        items
+    }
+
+    /// The texts of users' messages in a thread, oldest first.
+    pub(crate) async fn texts(&self, thread: &str) -> Vec<String> {
+        let messages = self.all(&format!("{thread}/messages")).await;
+        let of_users = messages.iter().rev().filter(|m| self.dialect.is_from_user(m));
+        of_users.map(|message| self.dialect.text_of(message).to_owned()).collect()
+    }
+}

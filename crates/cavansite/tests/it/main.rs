@@ -1,0 +1,12 @@
+//! The server's behaviour through its HTTP interface, one module per resource. Test names are the facts
+//! that docs/behaviour.md lists.
+
+mod bad_input;
+mod harness;
+mod identity;
+mod messages;
+mod participants;
+mod permissions;
+mod receipts;
+mod threads;
+mod transport;

@@ -1,0 +1,190 @@
+//! Python and npm environments inside the target folder, with pinned versions.
+//!
+//! An environment is made once and kept until its list of packages changes. Nothing of the
+//! system is touched unless installing was asked for.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context as _, bail};
+
+use crate::process;
+use crate::workspace::Workspace;
+
+/// Written last, with what the environment was made from; without it there is no environment.
+const MARK: &str = "made-from";
+
+/// An environment, or the reason why this machine cannot have it.
+#[derive(Debug)]
+pub(crate) enum Environment {
+    /// The program that runs scripts in it, and the folder it is in.
+    Ready { program: PathBuf, folder: PathBuf },
+    /// It cannot be made here.
+    Missing(String),
+}
+
+/// A Python environment with the packages of this requirements file.
+pub(crate) fn python(
+    workspace: &Workspace,
+    name: &str,
+    requirements: &Path,
+    install: bool,
+) -> anyhow::Result<Environment> {
+    let folder = workspace.target().join("environments").join(name);
+    let program = folder.join("bin/python");
+    let wanted = std::fs::read_to_string(requirements)
+        .with_context(|| requirements.display().to_string())?;
+    if is_made_from(&folder, &wanted) && runs(Command::new(&program).arg("--version")) {
+        return Ok(Environment::Ready { program, folder });
+    }
+    let python_exists =
+        process::exists("python3") || (install && apt_install(&["python3", "python3-venv"]));
+    if !python_exists {
+        return Ok(Environment::Missing("python3 is not installed".into()));
+    }
+    let made = make_venv(&folder)?
+        || (install && apt_install(&["python3-venv", "python3-pip"]) && make_venv(&folder)?);
+    if !made {
+        return Ok(Environment::Missing(
+            "python3 has neither venv nor virtualenv (Debian: python3-venv)".into(),
+        ));
+    }
+    let installed = pip_install(&folder, requirements)?
+        || (install && apt_install(&["python3-pip"]) && pip_install(&folder, requirements)?);
+    if !installed {
+        return Ok(Environment::Missing(
+            "pip could not install the packages (its output is above)".into(),
+        ));
+    }
+    std::fs::write(folder.join(MARK), wanted)?;
+    Ok(Environment::Ready { program, folder })
+}
+
+/// A folder with the npm packages of this package.json and its lock file.
+pub(crate) fn npm(
+    workspace: &Workspace,
+    name: &str,
+    manifest: &Path,
+    install: bool,
+) -> anyhow::Result<Environment> {
+    let folder = workspace.target().join("environments").join(name);
+    let lock = manifest.with_file_name("package-lock.json");
+    let wanted = std::fs::read_to_string(&lock).with_context(|| lock.display().to_string())?;
+    let program = PathBuf::from("node");
+    let node_exists = (process::exists("node") && process::exists("npm"))
+        || (install && apt_install(&["nodejs", "npm"]));
+    if !node_exists {
+        return Ok(Environment::Missing("node or npm is not installed".into()));
+    }
+    if is_made_from(&folder, &wanted) {
+        return Ok(Environment::Ready { program, folder });
+    }
+    clear(&folder)?;
+    std::fs::create_dir_all(&folder)?;
+    std::fs::copy(manifest, folder.join("package.json"))?;
+    std::fs::copy(&lock, folder.join("package-lock.json"))?;
+    let mut command = Command::new("npm");
+    command
+        .args(["ci", "--ignore-scripts", "--no-audit", "--no-fund"])
+        .args(["--no-update-notifier", "--loglevel=error"])
+        .current_dir(&folder);
+    if !runs_aloud(&mut command) {
+        return Ok(Environment::Missing(
+            "npm could not install the packages (its output is above)".into(),
+        ));
+    }
+    std::fs::write(folder.join(MARK), wanted)?;
+    Ok(Environment::Ready { program, folder })
+}
+
+fn is_made_from(folder: &Path, wanted: &str) -> bool {
+    std::fs::read_to_string(folder.join(MARK)).is_ok_and(|found| found == wanted)
+}
+
+fn clear(folder: &Path) -> anyhow::Result<()> {
+    match std::fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error).with_context(|| folder.display().to_string())
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Makes an empty environment by whatever this Python has: `venv` with pip, `venv` without (the
+/// usual state of Debian, which packs pip's wheel apart), or the older virtualenv.
+fn make_venv(folder: &Path) -> anyhow::Result<bool> {
+    let ways: [&[&str]; 3] = [
+        &["-m", "venv"],
+        &["-m", "venv", "--without-pip"],
+        &["-m", "virtualenv"],
+    ];
+    for way in ways {
+        clear(folder)?;
+        if runs(Command::new("python3").args(way).arg(folder)) {
+            return Ok(true);
+        }
+    }
+    clear(folder)?;
+    Ok(false)
+}
+
+/// Installs with the environment's own pip, or else with the system's into the environment.
+fn pip_install(folder: &Path, requirements: &Path) -> anyhow::Result<bool> {
+    let inside = folder.join("bin/python");
+    let arguments = [
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--disable-pip-version-check",
+    ];
+    if runs(Command::new(&inside).args(["-m", "pip", "--version"])) {
+        let mut command = Command::new(&inside);
+        return Ok(runs_aloud(
+            command
+                .args(arguments)
+                .arg("--requirement")
+                .arg(requirements),
+        ));
+    }
+    if !runs(Command::new("python3").args(["-m", "pip", "--version"])) {
+        println!("python3 has no pip");
+        return Ok(false);
+    }
+    let output = Command::new(&inside)
+        .args([
+            "-c",
+            "import sysconfig; print(sysconfig.get_path('purelib'))",
+        ])
+        .output()?;
+    if !output.status.success() {
+        bail!("{} does not run", inside.display());
+    }
+    let packages = String::from_utf8(output.stdout)?;
+    let mut command = Command::new("python3");
+    command.args(arguments).arg("--target").arg(packages.trim());
+    Ok(runs_aloud(command.arg("--requirement").arg(requirements)))
+}
+
+/// Installs Debian packages; `false` where there is no apt-get or it may not be used.
+fn apt_install(packages: &[&str]) -> bool {
+    let apt = |arguments: &[&str]| {
+        let mut command = Command::new("apt-get");
+        command.env("DEBIAN_FRONTEND", "noninteractive");
+        runs_aloud(command.args(["-q", "-y"]).args(arguments))
+    };
+    println!("installing {}", packages.join(", "));
+    let install = [&["install", "--no-install-recommends"], packages].concat();
+    apt(&["update"]) && apt(&install)
+}
+
+/// Runs without a word; whether it succeeded.
+fn runs(command: &mut Command) -> bool {
+    runs_aloud(command.stdout(Stdio::null()).stderr(Stdio::null()))
+}
+
+/// Runs with its output shown; whether it succeeded.
+fn runs_aloud(command: &mut Command) -> bool {
+    let status = command.stdin(Stdio::null()).status();
+    status.is_ok_and(|status| status.success())
+}
