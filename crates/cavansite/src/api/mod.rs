@@ -37,6 +37,8 @@ fn routes(state: Arc<AppState>) -> Router {
     use self::identity::{identities, tokens};
 
     Router::new()
+        // Before the routes: the literal `:add` would be taken for an older syntax, and panic.
+        .without_v07_checks()
         // Identity, 2020-07-20-preview2 and GA.
         .route("/identities", post(identities::create_identity))
         .route(
@@ -87,8 +89,6 @@ fn routes(state: Arc<AppState>) -> Router {
         )
         .fallback(async || ApiError::no_such_resource())
         .method_not_allowed_fallback(async || ApiError::method_not_allowed())
-        // The literal `:add` would be taken for a parameter of an older syntax, and panic.
-        .without_v07_checks()
         .with_state(state)
 }
 
