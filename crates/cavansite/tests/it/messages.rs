@@ -464,3 +464,30 @@ async fn a_message_id_that_is_none_is_not_found() {
 fn number(value: &Value) -> i64 {
     value.as_str().unwrap().parse().unwrap()
 }
+
+#[tokio::test]
+async fn html_is_sanitised_when_sent_and_when_edited() {
+    let server = TestServer::start().await;
+    let a = server.user().await;
+    for dialect in [Dialect::Ga2024, Dialect::Ga2025] {
+        let chat = server.chat(dialect, &a);
+        let thread = chat.thread("t", &[]).await;
+        let hostile = "<b>bold</b><script>alert(1)</script><img src=x onerror=alert(1)>";
+        let clean = "<b>bold</b><img src=\"x\">";
+        let send = async |kind: &str| {
+            let body = json!({ "content": hostile, "type": kind });
+            let sent = chat.post(&format!("{thread}/messages"), &body).await.expect(201);
+            format!("{thread}/messages/{}", sent.json["id"].as_str().unwrap())
+        };
+        let (html, text) = (send("html").await, send("text").await);
+        let content = async |path: &str| chat.get(path).await.json["content"]["message"].clone();
+        assert_eq!(content(&html).await, clean);
+        assert_eq!(content(&text).await, hostile, "text is shown as text");
+        for path in [&html, &text] {
+            let edit = json!({ "content": format!("edited {hostile}") });
+            chat.patch(path, &edit).await.expect(204);
+        }
+        assert_eq!(content(&html).await, format!("edited {clean}"));
+        assert_eq!(content(&text).await, format!("edited {hostile}"));
+    }
+}
