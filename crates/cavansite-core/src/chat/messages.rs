@@ -6,11 +6,12 @@ use aws_lc_rs::digest;
 use uuid::Uuid;
 
 use super::threads::without_empty;
-use super::{ChatService, thread_id};
+use super::{ChatService, html, thread_id};
 use crate::caller::{Caller, Capability};
 use crate::error::Result;
 use crate::model::{
-    Message, MessageChange, MessageId, Metadata, NewMessage, Priority, SendFingerprint, TextFormat,
+    Message, MessageChange, MessageContent, MessageId, Metadata, NewMessage, Priority,
+    SendFingerprint, TextFormat,
 };
 use crate::store::MessagePage;
 
@@ -55,10 +56,14 @@ impl ChatService {
             .request_id
             .filter(|_| self.limits.send_repeat_window_ms > 0)
             .map(|id| fingerprint(id, &request));
+        let content = match request.format {
+            TextFormat::Text => request.content,
+            TextFormat::Html => self.sanitise(&request.content, &request.metadata)?,
+        };
         let message = NewMessage {
             sender_display_name: request.sender_display_name,
             format: request.format,
-            content: request.content,
+            content,
             priority: request.priority,
             metadata: without_empty(request.metadata),
             fingerprint,
@@ -99,19 +104,33 @@ impl ChatService {
         caller: &Caller,
         thread: &str,
         message: &str,
-        edit: MessageChange,
+        mut edit: MessageChange,
     ) -> Result<()> {
         caller.require(Capability::TakePart)?;
         let (thread, message) = (thread_id(thread)?, message_id(message));
-        let (none, empty) = (String::new(), Metadata::new());
-        self.check_message(
-            edit.content.as_ref().unwrap_or(&none),
-            "",
-            edit.metadata.as_ref().unwrap_or(&empty),
-        )?;
+        let metadata = edit.metadata.clone().unwrap_or_default();
+        self.check_message(edit.content.as_deref().unwrap_or_default(), "", &metadata)?;
+        if let Some(content) = &mut edit.content {
+            // A message never changes its format, so what is read here holds at the edit.
+            let message = self
+                .store
+                .get_message(caller.user(), thread, message)
+                .await?;
+            if matches!(&message.content, MessageContent::User(sent) if sent.format == TextFormat::Html)
+            {
+                *content = self.sanitise(content, &metadata)?;
+            }
+        }
         self.store
             .update_message(caller.user(), thread, message, edit)
             .await
+    }
+
+    /// HTML without what could do harm, still within the limit: escaping may have made it longer.
+    fn sanitise(&self, content: &str, metadata: &Metadata) -> Result<String> {
+        let content = html::sanitise(content);
+        self.check_message(&content, "", metadata)?;
+        Ok(content)
     }
 
     /// Deletes the caller's own message.

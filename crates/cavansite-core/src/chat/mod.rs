@@ -5,6 +5,7 @@
 //! same transaction as the change.
 
 pub mod access;
+mod html;
 mod input;
 mod messages;
 mod participants;

@@ -63,18 +63,21 @@ pub trait IdentityStore: Send + Sync + 'static {
 #[async_trait]
 pub trait ThreadStore: Send + Sync + 'static {
     /// Creates a thread with its first two messages: the participants added, then the topic. Where a
-    /// thread with that id is there already (a repeated create), returns that one unchanged.
+    /// thread with that id is there already (a repeated create), returns that one unchanged; of a
+    /// deleted one, what its tombstone still tells.
     async fn create_thread(&self, thread: NewThread) -> Result<Thread>;
 
     /// The thread. A removed participant is refused.
     async fn get_thread(&self, caller: &UserId, thread: ThreadId) -> Result<Thread>;
 
     /// The threads that the caller takes or took part in, newest activity first, deleted ones left
-    /// out. For a removed participant topic and time are those at the removal.
+    /// out. For a removed participant topic and time are those at the removal; for one who may not
+    /// see any message yet the time is when they came in.
     async fn list_threads(&self, caller: &UserId, page: ThreadPage) -> Result<Vec<ThreadSummary>>;
 
     /// Changes a thread; a topic other than the present one adds a message. A removed participant is
-    /// refused.
+    /// refused. [`crate::Error::Invalid`] when the metadata would then be over
+    /// [`crate::limits::Limits::metadata_bytes_max`].
     async fn update_thread(
         &self,
         caller: &UserId,
@@ -113,7 +116,7 @@ pub trait ParticipantStore: Send + Sync + 'static {
 
     /// Adds people, each listed once, with one message that names them. Who is in the thread
     /// already is left as they are and not named; with nobody left to name there is no message.
-    /// Who was removed comes back with the new history bound. Returns those who found no place
+    /// Who was removed comes back with the new history bound and no receipt. Returns those who found no place
     /// ([`crate::limits::Limits::participants_per_thread_max`]), in the request's order.
     async fn add_participants(
         &self,
@@ -135,8 +138,8 @@ pub trait ParticipantStore: Send + Sync + 'static {
     /// that store nothing (typing) as their check.
     async fn count_participants(&self, caller: &UserId, thread: ThreadId) -> Result<usize>;
 
-    /// Records that the caller has read up to and including a message, unless a later one is
-    /// recorded already.
+    /// Records that the caller has read up to and including a message, unless that or a later one
+    /// is recorded already.
     ///
     /// [`crate::Error::MessageNotFound`] when there is no such message in the caller's history.
     async fn upsert_receipt(
@@ -146,7 +149,8 @@ pub trait ParticipantStore: Send + Sync + 'static {
         message: MessageId,
     ) -> Result<()>;
 
-    /// The receipts of the present participants, one each, in the order in which they joined.
+    /// The receipts of the present participants, one each, in the order in which they joined; those
+    /// for messages from before the caller's history are left out. A removed participant is refused.
     async fn list_receipts(&self, caller: &UserId, thread: ThreadId) -> Result<Vec<ReadReceipt>>;
 }
 

@@ -1,0 +1,100 @@
+//! The data directory: made for its owner alone, held under a lock, looked at before it is touched.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use super::OpenError;
+use super::schema::APPLICATION_ID;
+
+/// The database's file name in the data directory.
+const DATABASE: &str = "cavansite.db";
+
+/// The name under which a new database is made, before it gets its own.
+const NEW_DATABASE: &str = "cavansite.db.new";
+
+/// The file whose lock says that an engine has the directory.
+const LOCK: &str = "cavansite.lock";
+
+/// Where the database of that directory is.
+pub(super) fn database(directory: &Path) -> PathBuf {
+    directory.join(DATABASE)
+}
+
+/// Makes the directory where there is none, readable by its owner alone.
+pub(super) fn create(directory: &Path) -> io::Result<()> {
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(directory)
+}
+
+/// Takes the directory's lock, which lasts as long as the file is open.
+pub(super) fn lock(directory: &Path) -> Result<File, OpenError> {
+    let path = directory.join(LOCK);
+    let file = private().create(true).truncate(false).open(path)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(OpenError::Locked {
+            directory: directory.to_owned(),
+        }),
+        Err(TryLockError::Error(error)) => Err(error.into()),
+    }
+}
+
+/// Makes a database by filling a new file and giving it its name once it is whole and synced.
+pub(super) fn create_database(
+    directory: &Path,
+    fill: impl FnOnce(&Path) -> Result<(), OpenError>,
+) -> Result<(), OpenError> {
+    let new = directory.join(NEW_DATABASE);
+    private().create(true).truncate(true).open(&new)?;
+    fill(&new)?;
+    File::open(&new)?.sync_all()?;
+    fs::rename(&new, database(directory))?;
+    // The name is in the directory, which is synced apart; systems without that sync it themselves.
+    #[cfg(unix)]
+    File::open(directory)?.sync_all()?;
+    Ok(())
+}
+
+/// What stands where the database should be.
+#[derive(PartialEq, Eq)]
+pub(super) enum Found {
+    /// Nothing, or an empty file.
+    Nothing,
+    /// A database of ours.
+    Ours,
+}
+
+/// Looks at the first bytes of the database file, without SQLite, which might change it.
+pub(super) fn look(database: &Path) -> Result<Found, OpenError> {
+    const MAGIC: &[u8; 16] = b"SQLite format 3\0";
+    const APPLICATION_ID_AT: usize = 68;
+    let mut header = Vec::with_capacity(100);
+    match File::open(database) {
+        Ok(file) => file.take(100).read_to_end(&mut header)?,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Found::Nothing),
+        Err(error) => return Err(error.into()),
+    };
+    if header.is_empty() {
+        return Ok(Found::Nothing);
+    }
+    let application = header.get(APPLICATION_ID_AT..APPLICATION_ID_AT + 4);
+    if header.starts_with(MAGIC) && application == Some(&APPLICATION_ID.to_be_bytes()) {
+        Ok(Found::Ours)
+    } else {
+        Err(OpenError::Foreign {
+            file: database.to_owned(),
+        })
+    }
+}
+
+fn private() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options
+}

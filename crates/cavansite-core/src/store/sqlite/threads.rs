@@ -1,0 +1,311 @@
+//! Threads: creating, listing, changing, deleting.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use rusqlite::{Connection, params};
+
+use super::cache::{Posted, Publication};
+use super::messages::{merge, metadata_bytes};
+use super::participants::{initiator, participant, write_member};
+use super::queue::Outcome;
+use super::read::{Snapshot, failed};
+use super::row::{self, metadata_to_sql, retention_to_sql};
+use super::state::{Counters, Member, Members, ThreadRecord, ThreadState, ever_took_part};
+use super::transaction::{Batch, Transaction};
+use super::{Shared, SqliteStore};
+use crate::error::{Error, Result};
+use crate::model::{
+    MessageContent, NewThread, Thread, ThreadChange, ThreadId, ThreadSummary, Timestamp, UserId,
+};
+use crate::store::{ThreadPage, ThreadStore};
+
+#[async_trait]
+impl ThreadStore for SqliteStore {
+    async fn create_thread(&self, thread: NewThread) -> Result<Thread> {
+        self.write(move |batch| create(batch, thread)).await
+    }
+
+    async fn get_thread(&self, caller: &UserId, thread: ThreadId) -> Result<Thread> {
+        Ok(self.facts(caller, thread).await?.record.thread.clone())
+    }
+
+    async fn list_threads(&self, caller: &UserId, page: ThreadPage) -> Result<Vec<ThreadSummary>> {
+        let caller = caller.clone();
+        self.read(move |connection, shared| list(connection, shared, &caller, page).map_err(failed))
+            .await
+    }
+
+    async fn update_thread(
+        &self,
+        caller: &UserId,
+        thread: ThreadId,
+        change: ThreadChange,
+    ) -> Result<()> {
+        let caller = caller.clone();
+        self.write(move |batch| update(batch, &caller, thread, change))
+            .await
+    }
+
+    async fn delete_thread(&self, caller: &UserId, thread: ThreadId) -> Result<()> {
+        let caller = caller.clone();
+        self.write(move |batch| delete(batch, &caller, thread))
+            .await
+    }
+}
+
+fn create(batch: &mut Batch<'_>, new: NewThread) -> Outcome<Thread> {
+    let Batch { threads, tx } = batch;
+    if let Some(state) = threads.get(tx, new.id)? {
+        return Ok(state.record.thread.clone());
+    }
+    let thread = Thread {
+        id: new.id,
+        topic: new.topic,
+        created_at: tx.now,
+        created_by: new.creator,
+        metadata: new.metadata,
+        retention: new.retention,
+    };
+    let creator = tx.user_number(&thread.created_by)?;
+    let number = insert(tx, &thread, creator)?;
+    let mut members = Members::default();
+    let mut participants = Vec::with_capacity(new.participants.len());
+    for (joined, new) in (1..).zip(new.participants) {
+        let participant = participant(new);
+        participants.push(participant.clone());
+        let member = Member {
+            number: tx.user_number(&participant.user)?,
+            joined,
+            participant,
+        };
+        write_member(tx, number, &member, tx.now)?;
+        members.0.insert(member.participant.user.clone(), member);
+    }
+    let before = Counters {
+        version: 0,
+        sequence: 0,
+        newest_created_at: tx.now,
+    };
+    let name = members
+        .0
+        .get(&thread.created_by)
+        .and_then(|member| member.participant.display_name.clone());
+    let record = ThreadRecord {
+        number,
+        deleted: false,
+        thread: thread.clone(),
+    };
+    let mut state = ThreadState::new(record, members, before);
+    let added = MessageContent::ParticipantsAdded {
+        initiator: thread.created_by.clone(),
+        initiator_display_name: name.clone(),
+        participants,
+    };
+    let topic = MessageContent::TopicUpdated {
+        initiator: thread.created_by.clone(),
+        initiator_display_name: name,
+        topic: thread.topic.clone(),
+    };
+    let added = tx.append(&mut state, creator, added, None)?;
+    let topic = tx.append(&mut state, creator, topic, None)?;
+    let messages = vec![Arc::new(added.message), Arc::new(topic.message)];
+    let publication = Publication {
+        messages: Posted::Created(messages),
+        record: Some(Arc::clone(&state.record)),
+        members: Some(Arc::clone(&state.members)),
+    };
+    tx.publish(thread.id, publication);
+    threads.insert(state);
+    Ok(thread)
+}
+
+fn insert(tx: &Transaction<'_>, thread: &Thread, creator: i64) -> rusqlite::Result<i64> {
+    tx.connection
+        .prepare_cached(
+            "INSERT INTO threads (id, topic, created_at, created_by, metadata, retention_days) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+        )?
+        .insert(params![
+            thread.id.as_bytes(),
+            thread.topic,
+            thread.created_at.as_millis(),
+            creator,
+            metadata_to_sql(&thread.metadata)?,
+            retention_to_sql(thread.retention),
+        ])
+}
+
+fn update(
+    batch: &mut Batch<'_>,
+    caller: &UserId,
+    thread: ThreadId,
+    change: ThreadChange,
+) -> Outcome<()> {
+    let Batch { threads, tx } = batch;
+    let state = threads.present(tx, thread, caller)?;
+    let mut record = ThreadRecord::clone(&state.record);
+    let to = &mut record.thread;
+    let topic = change.topic.filter(|topic| *topic != to.topic);
+    if let Some(topic) = &topic {
+        to.topic.clone_from(topic);
+    }
+    if let Some(pairs) = change.metadata {
+        merge(&mut to.metadata, pairs);
+        let max = tx.limits.metadata_bytes_max;
+        if metadata_bytes(&to.metadata) > max {
+            let message = format!("Metadata must be at most {max} bytes.");
+            return Err(Error::invalid("metadata", message).into());
+        }
+    }
+    to.retention = change.retention.or(to.retention);
+    if record.thread == state.record.thread {
+        return Ok(());
+    }
+    tx.connection
+        .prepare_cached(
+            "UPDATE threads SET topic = ?2, metadata = ?3, retention_days = ?4 WHERE thread = ?1",
+        )?
+        .execute(params![
+            record.number,
+            record.thread.topic,
+            metadata_to_sql(&record.thread.metadata)?,
+            retention_to_sql(record.thread.retention),
+        ])?;
+    state.record = Arc::new(record);
+    let messages = match topic {
+        Some(topic) => {
+            let (sender, initiator_display_name) = initiator(state, caller)?;
+            let content = MessageContent::TopicUpdated {
+                initiator: caller.clone(),
+                initiator_display_name,
+                topic,
+            };
+            let appended = tx.append(state, sender, content, None)?;
+            tx.posted(thread, appended)
+        }
+        None => Posted::Nothing,
+    };
+    let publication = Publication {
+        messages,
+        record: Some(Arc::clone(&state.record)),
+        members: None,
+    };
+    tx.publish(thread, publication);
+    Ok(())
+}
+
+fn delete(batch: &mut Batch<'_>, caller: &UserId, thread: ThreadId) -> Outcome<()> {
+    let Batch { threads, tx } = batch;
+    if let Some(state) = threads.get(tx, thread)?
+        && state.record.deleted
+    {
+        if ever_took_part(tx.connection, state.record.number, caller)? {
+            return Ok(());
+        }
+        return Err(Error::NotParticipant.into());
+    }
+    let state = threads.present(tx, thread, caller)?;
+    let number = state.record.number;
+    let counters = tx.next(state);
+    // The rest of the content goes behind the deletion, in small steps.
+    tx.connection
+        .prepare_cached(
+            "UPDATE threads SET deleted_at = ?2, deleted_version = ?3, topic = '', \
+             metadata = NULL WHERE thread = ?1",
+        )?
+        .execute(params![
+            number,
+            tx.now.max(counters.newest_created_at).as_millis(),
+            counters.version,
+        ])?;
+    state.delete();
+    tx.erase(number);
+    let publication = Publication {
+        messages: Posted::Deleted,
+        ..Publication::default()
+    };
+    tx.publish(thread, publication);
+    Ok(())
+}
+
+/// A thread of somebody's, as their row and the thread's tell of it.
+struct Listed {
+    number: i64,
+    summary: ThreadSummary,
+    share_history_time: Timestamp,
+    joined_at: Timestamp,
+    /// For who was removed, when.
+    removed_at: Option<Timestamp>,
+}
+
+fn list(
+    connection: &Connection,
+    shared: &Shared,
+    caller: &UserId,
+    page: ThreadPage,
+) -> rusqlite::Result<Vec<ThreadSummary>> {
+    let numbers = connection
+        .prepare_cached(
+            "SELECT thread FROM participants WHERE user = (SELECT user FROM users WHERE id = ?1)",
+        )?
+        .query_map(params![caller.as_str()], |row| row.get(0))?
+        .collect::<rusqlite::Result<Vec<i64>>>()?;
+    // What waits to be settled is taken before the snapshot begins.
+    let mut newest: std::collections::HashMap<i64, Option<(i64, i64)>> = numbers
+        .into_iter()
+        .map(|number| (number, shared.unsettled.newest(number)))
+        .collect();
+    let _snapshot = Snapshot::begin(connection)?;
+    let mut summaries = Vec::new();
+    for listed in read_list(connection, caller)? {
+        let Some(waiting) = newest.remove(&listed.number) else {
+            // It came in after the look at what waits, and so after the request.
+            continue;
+        };
+        let mut summary = listed.summary;
+        let last = match listed.removed_at {
+            Some(at) => Some(at),
+            None => match shared.threads.newest_created_at(summary.id) {
+                Some(at) => Some(at),
+                None => Counters::read(connection, listed.number, waiting)?
+                    .map(|counters| counters.newest_created_at),
+            },
+        };
+        // Who may see no message yet knows at least when they came in.
+        summary.last_message_at = last
+            .filter(|at| *at >= listed.share_history_time)
+            .unwrap_or(listed.joined_at);
+        summaries.push(summary);
+    }
+    let key = |summary: &ThreadSummary| (summary.last_message_at, summary.id);
+    summaries.retain(|summary| {
+        summary.last_message_at >= page.start_time
+            && page.after.is_none_or(|after| key(summary) < after)
+    });
+    summaries.sort_unstable_by_key(|summary| std::cmp::Reverse(key(summary)));
+    summaries.truncate(page.limit);
+    Ok(summaries)
+}
+
+fn read_list(connection: &Connection, caller: &UserId) -> rusqlite::Result<Vec<Listed>> {
+    let mut statement = connection.prepare_cached(
+        "SELECT t.thread, t.id, ifnull(p.removed_topic, t.topic), p.share_history_time, \
+         p.joined_at, p.removed_at FROM participants p JOIN threads t ON t.thread = p.thread \
+         WHERE p.user = (SELECT user FROM users WHERE id = ?1) AND t.deleted_at IS NULL",
+    )?;
+    let listed = statement.query_map(params![caller.as_str()], |columns| {
+        Ok(Listed {
+            number: columns.get(0)?,
+            summary: ThreadSummary {
+                id: ThreadId::from_bytes(columns.get(1)?),
+                topic: columns.get(2)?,
+                last_message_at: Timestamp::EPOCH,
+            },
+            share_history_time: row::timestamp(columns, 3)?,
+            joined_at: row::timestamp(columns, 4)?,
+            removed_at: row::timestamp_or_null(columns, 5)?,
+        })
+    })?;
+    listed.collect()
+}
