@@ -102,7 +102,10 @@ mod tests {
         }
         let link = r#"<a href="https://example.com/?a=1" target="_blank">x</a>"#;
         let kept = sanitise(link);
-        assert!(kept.contains(r#"href="https://example.com/?a=1""#), "{kept}");
+        assert!(
+            kept.contains(r#"href="https://example.com/?a=1""#),
+            "{kept}"
+        );
         assert!(kept.contains(r#"rel="noopener noreferrer""#), "{kept}");
     }
 
@@ -147,12 +150,16 @@ mod tests {
         for attack in ATTACKS {
             let clean = sanitise(attack);
             // Text that was escaped does no harm; only what is still markup counts.
-            let markup: String =
-                clean.split('<').skip(1).filter_map(|rest| rest.split('>').next()).collect();
+            let markup: String = clean
+                .split('<')
+                .skip(1)
+                .filter_map(|rest| rest.split('>').next())
+                .collect();
             let markup = markup.to_ascii_lowercase();
             for mark in [
-                "script", "onerror", "onload", "onclick", "onmouse", "ontoggle", "svg", "math", "iframe",
-                "object", "embed", "form", "meta", "link", "base", "data:", "url(", "position", "import",
+                "script", "onerror", "onload", "onclick", "onmouse", "ontoggle", "svg", "math",
+                "iframe", "object", "embed", "form", "meta", "link", "base", "data:", "url(",
+                "position", "import",
             ] {
                 assert!(!markup.contains(mark), "{attack} became {clean}");
             }

@@ -10,7 +10,8 @@ use super::{ChatService, html, thread_id};
 use crate::caller::{Caller, Capability};
 use crate::error::Result;
 use crate::model::{
-    Message, MessageChange, MessageContent, MessageId, Metadata, NewMessage, Priority, SendFingerprint, TextFormat,
+    Message, MessageChange, MessageContent, MessageId, Metadata, NewMessage, Priority,
+    SendFingerprint, TextFormat,
 };
 use crate::store::MessagePage;
 
@@ -111,7 +112,10 @@ impl ChatService {
         self.check_message(edit.content.as_deref().unwrap_or_default(), "", &metadata)?;
         if let Some(content) = &mut edit.content {
             // A message never changes its format, so what is read here holds at the edit.
-            let message = self.store.get_message(caller.user(), thread, message).await?;
+            let message = self
+                .store
+                .get_message(caller.user(), thread, message)
+                .await?;
             if matches!(&message.content, MessageContent::User(sent) if sent.format == TextFormat::Html)
             {
                 *content = self.sanitise(content, &metadata)?;
