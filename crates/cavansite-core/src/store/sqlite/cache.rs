@@ -255,6 +255,12 @@ impl ThreadCache {
     pub(super) fn bytes(&self) -> usize {
         self.bytes.load(Relaxed)
     }
+
+    /// How many places the ring has.
+    #[cfg(test)]
+    pub(super) fn ring_len(&self) -> usize {
+        self.ring().len()
+    }
 }
 
 /// What a view takes without its content.
