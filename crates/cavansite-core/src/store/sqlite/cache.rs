@@ -361,7 +361,8 @@ impl View {
                 self.newest.push_front(message);
             }
         }
-        self.floor = Some(floor.min(filling.floor));
+        // A history that begins in the future tells nothing of what will be sent until then.
+        self.floor = Some(floor.min(filling.floor).min(filling.top));
         self.newest_created_at = self.newest_created_at.max(filling.newest_created_at);
         self.set_facts(filling.facts);
     }

@@ -203,7 +203,7 @@ async fn a_request_is_carried_out_though_nobody_waits_for_it() {
         let store = Arc::clone(&store);
         async move { send(&store, thread, "abandoned").await }
     });
-    while store.shared.queue.len() < 1 {
+    while store.shared.queue.is_empty() {
         tokio::task::yield_now().await;
     }
     abandoned.abort();

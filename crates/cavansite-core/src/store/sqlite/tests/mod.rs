@@ -27,7 +27,7 @@ use crate::model::{
 use crate::store::{MessagePage, MessageStore, ThreadStore};
 
 /// How long a test waits for what happens by itself.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 struct TestClock(AtomicI64);
 
