@@ -21,6 +21,8 @@ const CLIENT_REQUEST_ID: HeaderName = HeaderName::from_static("x-ms-client-reque
 const CORRELATION_VECTOR: HeaderName = HeaderName::from_static("ms-cv");
 /// Client ids longer than this are not sent back; SDKs send UUIDs, 36 bytes.
 const CLIENT_REQUEST_ID_BYTES_MAX: usize = 256;
+/// What the log shows of a path, in bytes: more than any path of the API has.
+const LOGGED_PATH_BYTES_MAX: usize = 512;
 /// Routes of the server itself, for load balancers and containers.
 const LIVE: &str = "/health/live";
 const READY: &str = "/health/ready";
@@ -127,8 +129,8 @@ fn set_host(request: &mut Request<Incoming>) {
     }
 }
 
-/// The answer to plain HTTP from a machine that should not speak it. The connection ends with it, so
-/// that nothing more is sent in the clear.
+/// The answer to plain HTTP from a machine that should not speak it. The connection ends with it,
+/// so that nothing more is sent in the clear.
 fn https_required() -> Response<Body> {
     let body = serde_json::json!({ "error": {
         "code": "HttpsRequired",
@@ -181,11 +183,13 @@ impl AccessLog {
         if !tracing::enabled!(target: "cavansite::access", tracing::Level::ERROR) {
             return None;
         }
+        let path = request.uri().path();
+        let shown = path.floor_char_boundary(LOGGED_PATH_BYTES_MAX);
         Some(Self {
             started: Instant::now(),
             client,
             method: request.method().clone(),
-            path: request.uri().path().to_owned(),
+            path: path[..shown].to_owned(),
             api_version: request.uri().query().and_then(api_version),
         })
     }

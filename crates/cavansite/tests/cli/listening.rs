@@ -75,6 +75,17 @@ fn a_head_that_is_too_large_or_too_slow_ends_the_connection() {
     handshake.write_all(&[0x16, 0x03, 0x01]).unwrap();
     read_all(handshake);
     read_all(server.tcp());
+    // Neither does a client stay that speaks HTTP/2 and asks nothing, or does not say what it
+    // speaks.
+    for beginning in [
+        "PRI",
+        "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0",
+    ] {
+        let mut silent = server.tcp();
+        silent.write_all(beginning.as_bytes()).unwrap();
+        let mut answer = Vec::new();
+        silent.read_to_end(&mut answer).unwrap();
+    }
 }
 
 #[test]

@@ -101,6 +101,22 @@ fn a_request_that_never_ends_holds_up_the_stop_for_a_bound_alone() {
 }
 
 #[test]
+fn a_second_signal_stops_at_once() {
+    let home = Home::new();
+    let mut server = home.start(&["dev"]);
+    let mut stream = server.tcp();
+    stream
+        .write_all(half_a_request(&server).as_bytes())
+        .unwrap();
+    std::thread::sleep(Duration::from_millis(200));
+    server.signal("TERM");
+    server.wait_for("stopping", Server::log);
+    server.signal("TERM");
+    assert_eq!(server.wait().code(), Some(1));
+    assert!(server.log().contains("second signal"));
+}
+
+#[test]
 fn a_body_that_stops_arriving_is_not_waited_for() {
     let home = Home::new();
     let mut command = home.command(&["dev"]);
