@@ -202,7 +202,8 @@ fn run_suite(
     script: &Path,
 ) -> anyhow::Result<Vec<Outcome>> {
     let default = workspace.release_binary("cavansite");
-    let binary = options.binary.as_ref().unwrap_or(&default);
+    // The scripts run in a folder of their own.
+    let binary = &std::path::absolute(options.binary.as_ref().unwrap_or(&default))?;
     let mut found = Vec::new();
     for run in ["dev", "serve"] {
         let folder = workspace
