@@ -38,6 +38,14 @@ pub(crate) struct Usage {
     pub(crate) written_bytes: f64,
 }
 
+/// Memory of a process in bytes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Memory {
+    pub(crate) resident: f64,
+    /// The part that is backed by no file: not the program itself.
+    pub(crate) anonymous: f64,
+}
+
 impl Server {
     /// Starts a command, which is given `--ready-file`, and waits for that file.
     pub(crate) async fn start(mut command: Command, folder: &Path) -> anyhow::Result<Self> {
@@ -50,7 +58,7 @@ impl Server {
             .arg("--ready-file")
             .arg(&ready_file)
             .env_clear()
-            .env("HOME", folder)
+            .env("HOME", std::path::absolute(folder)?)
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
@@ -78,11 +86,17 @@ impl Server {
         usage(&self.ready.pid.to_string())
     }
 
-    /// Resident memory in bytes.
-    pub(crate) fn resident_bytes(&self) -> anyhow::Result<u64> {
-        let path = format!("/proc/{}/status", self.ready.pid);
-        let kibibytes = field(&std::fs::read_to_string(path)?, "VmRSS:")?;
-        Ok(kibibytes * 1024)
+    /// Its memory now.
+    pub(crate) fn memory(&self) -> anyhow::Result<Memory> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.ready.pid))?;
+        let bytes = |name| -> anyhow::Result<f64> {
+            let kibibytes = u32::try_from(field(&status, name)?)?;
+            Ok(f64::from(kibibytes) * 1024.0)
+        };
+        Ok(Memory {
+            resident: bytes("VmRSS:")?,
+            anonymous: bytes("RssAnon:")?,
+        })
     }
 
     /// Asks it to end (SIGTERM) and waits; an exit code other than 0 is an error.

@@ -26,27 +26,48 @@ pub(crate) struct Options {
     runs: u32,
 }
 
+/// Figures of all starts.
+#[derive(Debug, Default)]
+struct Figures {
+    /// Milliseconds, with the CA of an earlier start.
+    made: Runs,
+    /// Milliseconds, where the CA has to be made.
+    unmade: Runs,
+    /// Mebibytes.
+    resident: Runs,
+    anonymous: Runs,
+}
+
 /// Measures and prints.
 pub(crate) async fn run(options: &Options) -> anyhow::Result<()> {
     let home = options.dir.join("start");
-    let (mut made, mut unmade, mut resident) = <(Runs, Runs, Runs)>::default();
+    let mut figures = Figures::default();
     for _ in 0..options.runs {
         clear(&home)?;
-        start(options, &home, &mut unmade, &mut resident).await?;
+        let millis = start(options, &home, &mut figures).await?;
+        figures.unmade.add(millis);
         // The CA of the first start is there for the second.
-        start(options, &home, &mut made, &mut resident).await?;
+        let millis = start(options, &home, &mut figures).await?;
+        figures.made.add(millis);
     }
     #[expect(clippy::cast_precision_loss, reason = "a figure to be shown")]
     let size = std::fs::metadata(&options.binary)?.len() as f64 / MEBIBYTE;
     println!("{} starts of each kind; median (min..max)", options.runs);
-    println!("exec to first answer, CA made before, ms  {}", made.show(1));
+    println!(
+        "exec to first answer, CA made before, ms  {}",
+        figures.made.show(1)
+    );
     println!(
         "exec to first answer, CA to be made, ms   {}",
-        unmade.show(1)
+        figures.unmade.show(1)
     );
     println!(
         "resident memory after the answer, MiB     {}",
-        resident.show(2)
+        figures.resident.show(2)
+    );
+    println!(
+        "  of it not backed by a file, MiB         {}",
+        figures.anonymous.show(2)
     );
     println!("binary, MiB                               {size:.2}");
     Ok(())
@@ -54,13 +75,9 @@ pub(crate) async fn run(options: &Options) -> anyhow::Result<()> {
 
 const MEBIBYTE: f64 = 1024.0 * 1024.0;
 
-/// One start: exec, ready file, connection, TLS with the CA checked, request, answer.
-async fn start(
-    options: &Options,
-    home: &Path,
-    millis: &mut Runs,
-    resident: &mut Runs,
-) -> anyhow::Result<()> {
+/// One start: exec, ready file, connection, TLS with the CA checked, request, answer. Returns
+/// the milliseconds that it took.
+async fn start(options: &Options, home: &Path, figures: &mut Figures) -> anyhow::Result<f64> {
     let mut command = Command::new(&options.binary);
     command.args(["dev", "--listen", "127.0.0.1:0"]);
     let begin = Instant::now();
@@ -71,10 +88,12 @@ async fn start(
         .header(header::HOST, target.host())
         .body(Full::default())?;
     connection.expect(request, StatusCode::OK).await?;
-    millis.add(begin.elapsed().as_secs_f64() * 1e3);
-    #[expect(clippy::cast_precision_loss, reason = "a figure to be shown")]
-    resident.add(server.resident_bytes()? as f64 / MEBIBYTE);
-    server.stop().await
+    let millis = begin.elapsed().as_secs_f64() * 1e3;
+    let memory = server.memory()?;
+    figures.resident.add(memory.resident / MEBIBYTE);
+    figures.anonymous.add(memory.anonymous / MEBIBYTE);
+    server.stop().await?;
+    Ok(millis)
 }
 
 fn clear(home: &Path) -> anyhow::Result<()> {

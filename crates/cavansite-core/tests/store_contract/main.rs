@@ -8,6 +8,7 @@
 mod concurrency;
 mod identities;
 mod messages;
+mod model;
 mod participants;
 mod threads;
 mod world;

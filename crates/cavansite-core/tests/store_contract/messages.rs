@@ -25,6 +25,7 @@ contract!(
     history_before_the_bound_is_not_shown_by_any_way,
     an_edit_does_not_bring_old_history_across_the_bound,
     the_bound_goes_by_the_commit_time_in_a_burst,
+    a_history_that_begins_in_the_future_stays_empty_until_then,
     a_removed_participant_sees_nothing_newer_or_changed_since,
     a_number_that_is_a_version_names_no_message,
     a_repeated_send_is_stored_once,
@@ -421,6 +422,24 @@ async fn the_bound_goes_by_the_commit_time_in_a_burst(world: World) {
     world.pass(5);
     world.add(1, thread, 2, world.now()).await;
     assert_eq!(world.texts(2, thread).await, ["added: name 2"]);
+}
+
+async fn a_history_that_begins_in_the_future_stays_empty_until_then(mut world: World) {
+    let thread = world.thread(1, &[1]).await;
+    world.add(1, thread, 2, world.now().plus_millis(1000)).await;
+    for stop in BOTH {
+        world.reopen(stop).await;
+        assert!(world.texts(2, thread).await.is_empty());
+        world.send(1, thread, "x").await.unwrap();
+        assert!(world.texts(2, thread).await.is_empty());
+        // The second time from what the first has left in memory.
+        let first = world.texts(1, thread).await;
+        assert_eq!(world.texts(1, thread).await, first);
+    }
+    assert_eq!(world.texts(1, thread).await.len(), 5);
+    world.pass(1000);
+    world.send(1, thread, "y").await.unwrap();
+    assert_eq!(world.texts(2, thread).await, ["y"]);
 }
 
 async fn a_removed_participant_sees_nothing_newer_or_changed_since(mut world: World) {

@@ -476,7 +476,10 @@ async fn html_is_sanitised_when_sent_and_when_edited() {
         let clean = "<b>bold</b><img src=\"x\">";
         let send = async |kind: &str| {
             let body = json!({ "content": hostile, "type": kind });
-            let sent = chat.post(&format!("{thread}/messages"), &body).await.expect(201);
+            let sent = chat
+                .post(&format!("{thread}/messages"), &body)
+                .await
+                .expect(201);
             format!("{thread}/messages/{}", sent.json["id"].as_str().unwrap())
         };
         let (html, text) = (send("html").await, send("text").await);

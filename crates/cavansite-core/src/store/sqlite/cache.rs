@@ -255,6 +255,12 @@ impl ThreadCache {
     pub(super) fn bytes(&self) -> usize {
         self.bytes.load(Relaxed)
     }
+
+    /// How many places the ring has.
+    #[cfg(test)]
+    pub(super) fn ring_len(&self) -> usize {
+        self.ring().len()
+    }
 }
 
 /// What a view takes without its content.
@@ -355,7 +361,8 @@ impl View {
                 self.newest.push_front(message);
             }
         }
-        self.floor = Some(floor.min(filling.floor));
+        // A history that begins in the future tells nothing of what will be sent until then.
+        self.floor = Some(floor.min(filling.floor).min(filling.top));
         self.newest_created_at = self.newest_created_at.max(filling.newest_created_at);
         self.set_facts(filling.facts);
     }

@@ -4,8 +4,8 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use super::OpenError;
 use super::schema::APPLICATION_ID;
+use super::{Durability, OpenError};
 
 /// The database's file name in the data directory.
 const DATABASE: &str = "cavansite.db";
@@ -46,16 +46,21 @@ pub(super) fn lock(directory: &Path) -> Result<File, OpenError> {
 /// Makes a database by filling a new file and giving it its name once it is whole and synced.
 pub(super) fn create_database(
     directory: &Path,
+    durability: Durability,
     fill: impl FnOnce(&Path) -> Result<(), OpenError>,
 ) -> Result<(), OpenError> {
     let new = directory.join(NEW_DATABASE);
     private().create(true).truncate(true).open(&new)?;
     fill(&new)?;
-    File::open(&new)?.sync_all()?;
+    let synced = durability == Durability::Synced;
+    if synced {
+        File::open(&new)?.sync_all()?;
+    }
     fs::rename(&new, database(directory))?;
     // The name is in the directory, which is synced apart; systems without that sync it themselves.
-    #[cfg(unix)]
-    File::open(directory)?.sync_all()?;
+    if synced && cfg!(unix) {
+        File::open(directory)?.sync_all()?;
+    }
     Ok(())
 }
 

@@ -29,6 +29,7 @@ mod writer;
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
@@ -139,6 +140,17 @@ struct Shared {
     identities: Cache<UserId, Identity>,
     limits: Limits,
     clock: Arc<dyn Clock>,
+    groups: AtomicU64,
+    requests: AtomicU64,
+}
+
+/// What the writer has done since the store was opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Writes {
+    /// Groups committed.
+    pub groups: u64,
+    /// Requests in them, those refused among them.
+    pub requests: u64,
 }
 
 /// A data directory, opened and locked.
@@ -178,6 +190,8 @@ impl SqliteStore {
             identities: identities::cache(),
             limits,
             clock,
+            groups: AtomicU64::new(0),
+            requests: AtomicU64::new(0),
         });
         let writer = Writer::new(
             Arc::clone(&shared),
@@ -210,6 +224,14 @@ impl SqliteStore {
         self.shared.queue.end(End::Close);
         // The writer holds the other end until it is through.
         let _ = self.ended.clone().changed().await;
+    }
+
+    /// What the writer has done so far: the size of its groups is the quotient.
+    pub fn writes(&self) -> Writes {
+        Writes {
+            groups: self.shared.groups.load(Relaxed),
+            requests: self.shared.requests.load(Relaxed),
+        }
     }
 
     async fn write<T, F>(&self, work: F) -> Result<T>

@@ -208,6 +208,12 @@ impl Queue {
         waiting.requests.is_empty() && waiting.end.is_none()
     }
 
+    /// How many requests wait.
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.lock().requests.len()
+    }
+
     fn lock(&self) -> MutexGuard<'_, Waiting> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -26,8 +26,11 @@ fn newest() -> i64 {
 pub(super) fn open(directory: &Path, durability: Durability) -> Result<Connection, OpenError> {
     let database = directory::database(directory);
     if directory::look(&database)? == directory::Found::Nothing {
-        directory::create_database(directory, |new| {
+        directory::create_database(directory, durability, |new| {
             let mut connection = Connection::open(new)?;
+            // It is synced once, as a whole; a crash before leaves it under another name.
+            connection.pragma_update(None, "synchronous", "OFF")?;
+            connection.pragma_update(None, "journal_mode", "MEMORY")?;
             connection.pragma_update(None, "application_id", APPLICATION_ID)?;
             migrate(&mut connection, 0)?;
             // The mode is kept in the file; nothing is in a log before the file has its name.

@@ -14,6 +14,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use rusqlite::Connection;
@@ -122,7 +123,7 @@ impl Writer {
             threads: &mut self.threads,
             tx: Transaction::new(&self.connection, &shared, self.settling.newest_row()),
         };
-        for request in requests {
+        for request in &mut *requests {
             request.work(&mut batch)?;
         }
         let Transaction { now, effects, .. } = batch.tx;
@@ -130,6 +131,8 @@ impl Writer {
             .erasing
             .erase_some(&self.connection, unsettled, now, false)?;
         commit(&self.connection)?;
+        shared.groups.fetch_add(1, Relaxed);
+        shared.requests.fetch_add(requests.len() as u64, Relaxed);
         self.settling.committed(unsettled, step, &effects);
         self.erasing.committed(erased, effects.deleted);
         for (thread, publication) in effects.publications {

@@ -1,0 +1,239 @@
+//! The index settled behind the sends, across runs, crashes and edits; and erasure.
+
+use super::*;
+
+/// What the index should hold, and what it holds.
+fn index(database: &Connection) -> (Vec<[i64; 3]>, Vec<[i64; 3]>) {
+    let read = |sql: &str| {
+        database
+            .prepare(sql)
+            .unwrap()
+            .query_map([], |row| Ok([row.get(0)?, row.get(1)?, row.get(2)?]))
+            .unwrap()
+            .collect::<rusqlite::Result<Vec<[i64; 3]>>>()
+            .unwrap()
+    };
+    let rows = "SELECT thread, version, row FROM messages ORDER BY thread, version";
+    let keys = "SELECT thread, version, row FROM message_index ORDER BY thread, version";
+    (read(rows), read(keys))
+}
+
+fn settled_through(database: &Connection) -> i64 {
+    let sql = "SELECT settled_through FROM engine";
+    database.query_row(sql, [], |row| row.get(0)).unwrap()
+}
+
+fn newest_row(database: &Connection) -> i64 {
+    let sql = "SELECT max(row) FROM messages";
+    database.query_row(sql, [], |row| row.get(0)).unwrap()
+}
+
+/// Sends, edits and deletions over a few threads, by a seed; returns what each thread must hold.
+async fn work(
+    store: &Arc<SqliteStore>,
+    seed: &mut u64,
+    expected: &mut [Vec<(MessageId, String)>],
+    steps: usize,
+) {
+    for step in 0..steps {
+        *seed = seed
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        let number = usize::try_from(*seed >> 40).unwrap();
+        let at = number % expected.len();
+        let thread = id(u8::try_from(at).unwrap() + 1);
+        let messages = &mut expected[at];
+        let place = (number / 8) % (messages.len() + 1);
+        if number % 5 == 0 && place < messages.len() {
+            let (message, _) = messages.remove(place);
+            let text = format!("edited in step {step}");
+            store
+                .update_message(&user(1), thread, message, edit(&text))
+                .await
+                .unwrap();
+            messages.insert(0, (message, text));
+        } else {
+            let text = format!("sent in step {step}");
+            let message = send(store, thread, &text).await.unwrap();
+            messages.insert(0, (message, text));
+        }
+    }
+}
+
+async fn holds(store: &SqliteStore, expected: &[Vec<(MessageId, String)>]) {
+    for (messages, number) in expected.iter().zip(1..) {
+        let texts = texts(store, id(number)).await;
+        let expected: Vec<_> = messages.iter().map(|(_, text)| text.clone()).collect();
+        assert_eq!(texts, expected);
+        for (message, text) in messages {
+            let found = store.get_message(&user(1), id(number), *message).await;
+            match &found.unwrap().content {
+                MessageContent::User(sent) => assert_eq!(sent.content, *text),
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_index_equals_the_rows_after_every_kind_of_stop() {
+    for (run_keys, seed) in [(1, 1), (7, 2), (40, 3), (100_000, 4)] {
+        let directory = TempDir::new().unwrap();
+        let mut seed: u64 = seed;
+        let mut expected = vec![Vec::new(); 4];
+        let mut store = open_with_runs(&directory, run_keys);
+        for number in 1..=4 {
+            thread(&store, number, &[1]).await;
+        }
+        for round in 0..6 {
+            work(&store, &mut seed, &mut expected, 60).await;
+            holds(&store, &expected).await;
+            if round % 2 == 0 {
+                store.close().await;
+                drop(store);
+                let database = database(&directory);
+                let (rows, keys) = index(&database);
+                assert_eq!(keys, rows);
+                assert_eq!(settled_through(&database), newest_row(&database));
+            } else {
+                drop(store);
+            }
+            store = open_with_runs(&directory, run_keys);
+            holds(&store, &expected).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_full_run_is_written_behind_the_sends_that_follow() {
+    let directory = TempDir::new().unwrap();
+    let store = open_with_runs(&directory, 50);
+    let thread = thread(&store, 1, &[1]).await;
+    for _ in 0..40 {
+        send(&store, thread, "x").await.unwrap();
+    }
+    let beside = database(&directory);
+    assert_eq!(
+        index(&beside).1.len(),
+        0,
+        "a send writes one row and no key"
+    );
+    assert_eq!(store.shared.unsettled.len(), 42);
+    for _ in 0..20 {
+        send(&store, thread, "x").await.unwrap();
+    }
+    assert_eq!(settled_through(&beside), 50);
+    assert_eq!(index(&beside).1.len(), 50);
+    assert_eq!(store.shared.unsettled.len(), 12);
+}
+
+#[tokio::test]
+async fn at_rest_everything_is_settled() {
+    let directory = TempDir::new().unwrap();
+    let store = open(&directory);
+    let thread = thread(&store, 1, &[1]).await;
+    for number in 0..100 {
+        send(&store, thread, &number.to_string()).await.unwrap();
+    }
+    until(|| store.shared.unsettled.len() == 0).await;
+    let (rows, keys) = index(&database(&directory));
+    assert_eq!(keys, rows);
+    let texts = texts(&store, thread).await;
+    assert_eq!(texts.len(), 100);
+    assert_eq!(texts[0], "99");
+}
+
+#[tokio::test]
+async fn rows_of_the_newest_messages_are_not_used_again_after_erasure() {
+    let directory = TempDir::new().unwrap();
+    let store = open(&directory);
+    let kept = thread(&store, 1, &[1]).await;
+    let gone = thread(&store, 2, &[1]).await;
+    for _ in 0..10 {
+        send(&store, gone, "x").await.unwrap();
+    }
+    store.delete_thread(&user(1), gone).await.unwrap();
+    let beside = database(&directory);
+    until(|| newest_row(&beside) == 2).await;
+    assert_eq!(settled_through(&beside), 14);
+    drop(beside);
+    drop(store);
+    let store = open(&directory);
+    send(&store, kept, "later").await.unwrap();
+    assert_eq!(newest_row(&database(&directory)), 15);
+    drop(store);
+    let store = open(&directory);
+    assert_eq!(texts(&store, kept).await, ["later"]);
+}
+
+#[tokio::test]
+async fn a_deleted_threads_content_leaves_the_files() {
+    const SECRET: &str = "the content of a deleted thread";
+    let directory = TempDir::new().unwrap();
+    let store = open(&directory);
+    let deleted = thread(&store, 1, &[1, 2]).await;
+    let kept = thread(&store, 2, &[1]).await;
+    for _ in 0..100 {
+        send(&store, deleted, SECRET).await.unwrap();
+    }
+    send(&store, kept, "stays").await.unwrap();
+    let found = || {
+        ["cavansite.db", "cavansite.db-wal"]
+            .into_iter()
+            .any(|name| {
+                let path = directory.path().join("data").join(name);
+                let bytes = std::fs::read(path).unwrap_or_default();
+                bytes
+                    .windows(SECRET.len())
+                    .any(|window| window == SECRET.as_bytes())
+            })
+    };
+    assert!(found());
+    store.delete_thread(&user(1), deleted).await.unwrap();
+    until(|| !found()).await;
+    let names: i64 = database(&directory)
+        .query_row(
+            "SELECT count(*) FROM participants WHERE thread = 1 AND display_name IS NOT NULL",
+            [],
+            |row| row.get(0),
+        )
+        .unwrap();
+    assert_eq!(names, 0);
+    assert_eq!(texts(&store, kept).await, ["stays"]);
+    let list = store
+        .list_messages(
+            &user(2),
+            deleted,
+            MessagePage {
+                start_time: Timestamp::EPOCH,
+                before: None,
+                limit: 1,
+            },
+        )
+        .await;
+    assert!(matches!(list, Err(crate::Error::ThreadNotFound)));
+}
+
+#[tokio::test]
+async fn an_interrupted_erasure_goes_on_at_the_next_start() {
+    let directory = TempDir::new().unwrap();
+    let store = open(&directory);
+    let deleted = thread(&store, 1, &[1]).await;
+    for _ in 0..200 {
+        send(&store, deleted, "x").await.unwrap();
+    }
+    store.delete_thread(&user(1), deleted).await.unwrap();
+    drop(store);
+    let store = open(&directory);
+    let beside = database(&directory);
+    until(|| {
+        let sql = "SELECT (SELECT count(*) FROM messages) + count(*) FROM threads \
+                   WHERE erased_at IS NULL";
+        beside
+            .query_row(sql, [], |row| row.get::<_, i64>(0))
+            .unwrap()
+            == 0
+    })
+    .await;
+    drop(store);
+}
