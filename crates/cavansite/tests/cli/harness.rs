@@ -47,7 +47,7 @@ impl Home {
 
     /// Runs the program to its end.
     pub(crate) fn run(&self, arguments: &[&str]) -> Output {
-        self.command(arguments).output().unwrap()
+        run(self.command(arguments))
     }
 
     /// Starts a server on a free port, and waits until it is ready.
@@ -86,6 +86,26 @@ impl Home {
         server.ready = serde_json::from_slice(&fs::read(&server.ready_file).unwrap()).unwrap();
         server
     }
+}
+
+/// Runs a program to its end; one that does not end (a server that should have refused to start) is
+/// killed, and fails the test.
+pub(crate) fn run(mut command: Command) -> Output {
+    let mut child = command
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let started = Instant::now();
+    // What programs print here fits into a pipe, so that they can end before it is read.
+    while child.try_wait().unwrap().is_none() {
+        if started.elapsed() > PATIENCE {
+            child.kill().unwrap();
+            panic!("did not end: {:?}", child.wait_with_output().unwrap());
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    child.wait_with_output().unwrap()
 }
 
 /// A running server, killed when dropped.

@@ -10,7 +10,7 @@ use cavansite::http::HttpLimits;
 use cavansite_core::limits::Limits;
 use clap::CommandFactory;
 
-use crate::harness::{Home, assert_refusal};
+use crate::harness::{Home, assert_refusal, run};
 
 #[test]
 fn a_wrong_setting_is_one_line_and_exit_code_2() {
@@ -71,7 +71,8 @@ fn a_wrong_variable_is_one_line_and_exit_code_2() {
         ),
     ] {
         let mut command = home.command(&["dev"]);
-        assert_refusal(&command.env(name, value).output().unwrap(), 2, words);
+        command.env(name, value);
+        assert_refusal(&run(command), 2, words);
     }
 }
 
