@@ -62,9 +62,11 @@ struct Suite {
     packages: &'static str,
     script: &'static str,
     phases: [&'static str; 2],
+    /// The server's profile.
+    profile: &'static str,
 }
 
-const SUITES: [Suite; 5] = [
+const SUITES: [Suite; 7] = [
     Suite {
         name: "quickstart",
         title: "The Python chat quickstart of November 2020, azure-communication-chat 1.0.0b3",
@@ -72,6 +74,7 @@ const SUITES: [Suite; 5] = [
         packages: "python-2020",
         script: "quickstart/quickstart.py",
         phases: ["send", "receive"],
+        profile: "open",
     },
     Suite {
         name: "guide-2020",
@@ -80,6 +83,7 @@ const SUITES: [Suite; 5] = [
         packages: "python-2020",
         script: "guide/guide.py",
         phases: ["2020-english", "2020-chinese"],
+        profile: "open",
     },
     Suite {
         name: "guide-today",
@@ -88,6 +92,7 @@ const SUITES: [Suite; 5] = [
         packages: "python-today",
         script: "guide/guide.py",
         phases: ["today-english", "today-chinese"],
+        profile: "open",
     },
     Suite {
         name: "identity-python",
@@ -96,6 +101,7 @@ const SUITES: [Suite; 5] = [
         packages: "python-today",
         script: "identity/identity.py",
         phases: ["issue", "revoke"],
+        profile: "open",
     },
     Suite {
         name: "identity-js",
@@ -104,6 +110,32 @@ const SUITES: [Suite; 5] = [
         packages: "js-today",
         script: "identity/identity.mjs",
         phases: ["issue", "revoke"],
+        profile: "open",
+    },
+    Suite {
+        name: "official-2020",
+        title: "The official test files of the betas of 2020, unmodified, with `--profile azure`",
+        language: Language::Python,
+        packages: "python-2020-tests",
+        script: "official/official.py",
+        phases: [
+            "azure-communication-administration==1.0.0b3",
+            "azure-communication-chat==1.0.0b3",
+        ],
+        // They delete a user first and then, with that user's token, the thread.
+        profile: "azure",
+    },
+    Suite {
+        name: "official-today",
+        title: "The official test files of today, unmodified",
+        language: Language::Python,
+        packages: "python-today-tests",
+        script: "official/official.py",
+        phases: [
+            "azure-communication-identity==1.5.0",
+            "azure-communication-chat==1.3.0",
+        ],
+        profile: "open",
     },
 ];
 
@@ -238,12 +270,13 @@ fn run_suite(
             |server: &Server, phases: &[&str]| tell(server, program, script, &folder, phases);
         let mut lines = Vec::new();
         if run == "dev" {
-            let server = Server::start(binary, &["dev"], LISTEN, &folder)?;
+            let server = Server::start(binary, &["dev", "--profile", suite.profile], LISTEN, &folder)?;
             lines.extend(tell(&server, &suite.phases)?);
             server.stop()?;
         } else {
             let data = folder.join("data");
-            let arguments = ["serve", "--data", &data.to_string_lossy()];
+            let data = data.to_string_lossy();
+            let arguments = ["serve", "--data", &data, "--profile", suite.profile];
             let server = Server::start(binary, &arguments, LISTEN, &folder)?;
             lines.extend(tell(&server, &suite.phases[..1])?);
             let listen = server.listen();
