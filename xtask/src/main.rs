@@ -9,6 +9,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+mod bench;
 mod ci;
 mod conformance;
 mod environment;
@@ -42,6 +43,9 @@ enum Command {
     },
     /// Official SDKs against the release binary, compared with what is expected
     Conformance(conformance::Options),
+    /// Measurements of the release build
+    #[command(subcommand)]
+    Bench(bench::Bench),
     /// The project's rules: dependencies, licences, sizes, documents, paths
     Tidy,
 }
@@ -77,6 +81,7 @@ fn run(command: Command) -> anyhow::Result<bool> {
             Ok(status.success())
         }
         Command::Conformance(options) => conformance::run(&workspace, &options),
+        Command::Bench(bench) => bench::run(&workspace, bench),
         Command::Tidy => tidy::run(&workspace),
     }
 }

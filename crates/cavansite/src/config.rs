@@ -1,8 +1,8 @@
 //! Settings: defaults, then the TOML file, then `CAVANSITE_*` variables, then flags.
 //!
 //! [`ServerOptions`] is one layer of them: clap fills one from flags and environment, serde another
-//! from the file, and [`Settings`] is what they come to. The doc comments of its fields are the text
-//! of `--help` and of `cavansite.example.toml`.
+//! from the file, and [`Settings`] is what they come to. The doc comments of its fields are the
+//! text of `--help` and of `cavansite.example.toml`.
 
 use std::collections::BTreeMap;
 use std::fs;

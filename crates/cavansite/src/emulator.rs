@@ -1,4 +1,4 @@
-//! What makes `dev` an emulator: an access key that everybody knows, and a directory that goes away.
+//! What makes `dev` an emulator: an access key that everybody knows, and data that goes away.
 
 use std::fs::{self, File};
 use std::io;

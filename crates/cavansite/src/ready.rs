@@ -85,7 +85,7 @@ impl Published {
             }
             Err(error) => tracing::warn!(
                 %error,
-                "no ready file in the state directory: commands need --ready-file to find this server"
+                "no ready file in the state directory: commands find this server by --ready-file"
             ),
         }
         if let Some(path) = extra {

@@ -85,7 +85,9 @@ pub struct AppState {
 impl AppState {
     /// The services over a store, with the keys that it holds or, in a new one, the proposed ones.
     pub async fn new(store: Arc<dyn Store>, options: StateOptions) -> Result<Self> {
-        let installation = store.get_or_insert_installation(options.proposed_installation).await?;
+        let installation = store
+            .get_or_insert_installation(options.proposed_installation)
+            .await?;
         let azure = options.profile == Profile::Azure;
         let identity = IdentityService::new(IdentityOptions {
             store: Arc::clone(&store),
@@ -102,7 +104,11 @@ impl AppState {
             limits: options.limits,
             receipts_and_typing_up_to: azure.then_some(RECEIPTS_AND_TYPING_PARTICIPANTS_MAX),
         });
-        let by_profile = if azure { ErrorShape::Hosted } else { ErrorShape::Published };
+        let by_profile = if azure {
+            ErrorShape::Hosted
+        } else {
+            ErrorShape::Published
+        };
         Ok(Self {
             installation,
             identity,
@@ -128,13 +134,18 @@ impl AppState {
 
     /// The host and port of the public URL, which a proxy may have replaced in the request.
     pub fn public_authority(&self) -> Option<&str> {
-        self.public_url.as_ref()?.authority().map(axum::http::uri::Authority::as_str)
+        self.public_url
+            .as_ref()?
+            .authority()
+            .map(axum::http::uri::Authority::as_str)
     }
 
     fn is_own(&self, host: &str) -> bool {
         let bare = host.trim_start_matches('[').trim_end_matches(']');
         host.eq_ignore_ascii_case("localhost")
-            || bare.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+            || bare
+                .parse::<IpAddr>()
+                .is_ok_and(|address| address.is_loopback())
             || self.hosts.iter().any(|own| own.eq_ignore_ascii_case(bare))
     }
 }

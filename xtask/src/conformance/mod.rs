@@ -51,38 +51,58 @@ enum Language {
     JavaScript,
 }
 
-/// A script and what it needs.
+/// A script and what it needs; all paths are below conformance/.
 #[derive(Debug)]
 struct Suite {
-    /// Its folder under conformance/.
     name: &'static str,
     /// What the matrix calls it.
     title: &'static str,
     language: Language,
+    /// The folder with the list of packages.
+    packages: &'static str,
     script: &'static str,
     phases: [&'static str; 2],
 }
 
-const SUITES: [Suite; 3] = [
+const SUITES: [Suite; 5] = [
     Suite {
         name: "quickstart",
         title: "The Python chat quickstart of November 2020, azure-communication-chat 1.0.0b3",
         language: Language::Python,
-        script: "quickstart.py",
+        packages: "python-2020",
+        script: "quickstart/quickstart.py",
         phases: ["send", "receive"],
     },
     Suite {
-        name: "identity-python",
-        title: "Python, azure-communication-identity 1.5.0",
+        name: "guide-2020",
+        title: "The code of our quickstart in the API of 2020, azure-communication-chat 1.0.0b3",
         language: Language::Python,
-        script: "identity.py",
+        packages: "python-2020",
+        script: "guide/guide.py",
+        phases: ["2020-english", "2020-chinese"],
+    },
+    Suite {
+        name: "guide-today",
+        title: "The code of our quickstart in today's API, azure-communication-chat 1.3.0",
+        language: Language::Python,
+        packages: "python-today",
+        script: "guide/guide.py",
+        phases: ["today-english", "today-chinese"],
+    },
+    Suite {
+        name: "identity-python",
+        title: "Identity in Python, azure-communication-identity 1.5.0",
+        language: Language::Python,
+        packages: "python-today",
+        script: "identity/identity.py",
         phases: ["issue", "revoke"],
     },
     Suite {
         name: "identity-js",
-        title: "JavaScript, @azure/communication-identity 1.3.1",
+        title: "Identity in JavaScript, @azure/communication-identity 1.3.1",
         language: Language::JavaScript,
-        script: "identity.mjs",
+        packages: "js-today",
+        script: "identity/identity.mjs",
         phases: ["issue", "revoke"],
     },
 ];
@@ -165,15 +185,15 @@ fn environment_of(
     suite: &Suite,
     install: bool,
 ) -> anyhow::Result<Environment> {
-    let folder = workspace.root().join("conformance").join(suite.name);
+    let folder = workspace.root().join("conformance").join(suite.packages);
     match suite.language {
         Language::Python => {
             let requirements = folder.join("requirements.txt");
-            environment::python(workspace, suite.name, &requirements, install)
+            environment::python(workspace, suite.packages, &requirements, install)
         }
         Language::JavaScript => {
             let manifest = folder.join("package.json");
-            environment::npm(workspace, suite.name, &manifest, install)
+            environment::npm(workspace, suite.packages, &manifest, install)
         }
     }
 }
@@ -181,15 +201,14 @@ fn environment_of(
 /// Where the script is run from: Node looks for packages beside the script, so it is copied to
 /// where they are.
 fn script_of(workspace: &Workspace, suite: &Suite, environment: &Path) -> anyhow::Result<PathBuf> {
-    let folder = workspace.root().join("conformance").join(suite.name);
-    let script = folder.join(suite.script);
-    match suite.language {
-        Language::Python => Ok(script),
-        Language::JavaScript => {
-            let copy = environment.join(suite.script);
-            std::fs::copy(script, &copy)?;
+    let script = workspace.root().join("conformance").join(suite.script);
+    match (suite.language, script.file_name()) {
+        (Language::JavaScript, Some(name)) => {
+            let copy = environment.join(name);
+            std::fs::copy(&script, &copy)?;
             Ok(copy)
         }
+        _ => Ok(script),
     }
 }
 
@@ -202,7 +221,8 @@ fn run_suite(
     script: &Path,
 ) -> anyhow::Result<Vec<Outcome>> {
     let default = workspace.release_binary("cavansite");
-    let binary = options.binary.as_ref().unwrap_or(&default);
+    // The scripts run in a folder of their own.
+    let binary = &std::path::absolute(options.binary.as_ref().unwrap_or(&default))?;
     let mut found = Vec::new();
     for run in ["dev", "serve"] {
         let folder = workspace

@@ -104,12 +104,12 @@ fn describe((suite, run, section, check): (&str, &str, &str, &str), text: &str) 
 pub(super) fn matrix(outcomes: &[Outcome], titles: &[(&str, &str)]) -> String {
     let text = String::from(
         "# Compatibility\n\n\
-         Official SDKs, unmodified, against the release build of Cavansite over HTTPS, configured by\n\
-         nothing but what `cavansite env` exports. Each row is one statement that was checked. The runs:\n\
-         **dev** is `cavansite dev`; **serve** is `cavansite serve --data`, killed with SIGKILL and\n\
-         started again in the middle of the conversation.\n\n\
-         Made by `cargo xtask conformance --write` from what it found; `cargo xtask conformance` runs\n\
-         everything again and fails when an outcome differs, for better or worse.\n",
+         Official SDKs, unmodified, against the release build of Cavansite over HTTPS, configured\n\
+         by nothing but what `cavansite env` exports. Each row is one statement that was checked.\n\
+         The runs: **dev** is `cavansite dev`; **serve** is `cavansite serve --data`, killed with\n\
+         SIGKILL and started again in the middle of the conversation.\n\n\
+         Made by `cargo xtask conformance --write` from what it found; `cargo xtask conformance`\n\
+         runs everything again and fails when an outcome differs, for better or worse.\n",
     );
     let mut totals =
         String::from("\n| Suite | Run | Passed | Failed |\n| --- | --- | --- | --- |\n");

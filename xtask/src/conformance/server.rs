@@ -13,6 +13,11 @@ const PATIENCE: Duration = Duration::from_mins(1);
 /// How often is looked whether it has happened.
 const POLL: Duration = Duration::from_millis(5);
 
+/// A shell script: its name is the server's program, its first argument the ready file, the rest
+/// a command. The assignment keeps a failure of `cavansite env` from being lost.
+const TAKE_OVER: &str =
+    r#"set -e; exported=$("$0" env --ready-file "$1"); eval "$exported"; shift; exec "$@""#;
+
 /// What the server writes once its port answers.
 #[derive(Debug, Deserialize)]
 struct Ready {
@@ -101,7 +106,7 @@ impl Server {
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
             .arg("-c")
-            .arg(r#"set -e; exported=$("$0" env --ready-file "$1"); eval "$exported"; shift; exec "$@""#)
+            .arg(TAKE_OVER)
             .arg(&self.binary)
             .arg(&self.ready_file)
             .arg(program);

@@ -15,6 +15,16 @@ pub(super) struct Policy {
 #[derive(Debug, Deserialize)]
 struct Licences {
     allow: Vec<String>,
+    #[serde(default)]
+    exceptions: Vec<Exception>,
+}
+
+/// A further licence, for one crate.
+#[derive(Debug, Deserialize)]
+struct Exception {
+    #[serde(rename = "crate")]
+    name: String,
+    allow: Vec<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -42,7 +52,10 @@ pub(super) fn refused(graph: &Graph, policy: &Policy) -> anyhow::Result<Vec<Stri
             .with_context(|| format!("{}: licence {licence:?}", package.name))?;
         let fits = expression.evaluate(|asked| {
             let asked = asked.to_string();
+            let of_this = |exception: &&Exception| exception.name == package.name;
+            let mut exceptions = policy.licenses.exceptions.iter().filter(of_this);
             policy.licenses.allow.contains(&asked)
+                || exceptions.any(|exception| exception.allow.contains(&asked))
         });
         if !fits {
             faults.push(format!("{} is under {licence}", package.name));
@@ -73,6 +86,7 @@ mod tests {
             r#"
             [licenses]
             allow = ["MIT", "Apache-2.0"]
+            exceptions = [{ crate = "css", allow = ["MPL-2.0"] }]
             [bans]
             deny = [{ crate = "ring", reason = "a second crypto provider" }]
             "#,
@@ -99,6 +113,13 @@ mod tests {
             refused("MIT AND MPL-2.0"),
             ["other is under MIT AND MPL-2.0"]
         );
+    }
+
+    #[test]
+    fn a_licence_that_one_crate_may_have_is_a_fault_in_another() {
+        let refused = |name| refused(&graph("MPL-2.0", name), &policy()).unwrap();
+        assert_eq!(refused("css"), [""; 0]);
+        assert_eq!(refused("other"), ["other is under MPL-2.0"]);
     }
 
     #[test]

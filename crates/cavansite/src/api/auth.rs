@@ -11,7 +11,6 @@ use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Uri};
-use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use cavansite_core::model::KeySlot;
@@ -26,8 +25,10 @@ use crate::http::{ConnectionInfo, Scheme};
 use crate::state::{AppState, host_of, request_authority};
 
 /// What a request comes over that no listener has taken in: a test's.
-const IN_PROCESS: ConnectionInfo =
-    ConnectionInfo { peer: IpAddr::V4(Ipv4Addr::LOCALHOST), scheme: Scheme::Https };
+const IN_PROCESS: ConnectionInfo = ConnectionInfo {
+    peer: IpAddr::V4(Ipv4Addr::LOCALHOST),
+    scheme: Scheme::Https,
+};
 
 /// A chat request whose token is good.
 pub(super) struct ChatCall {
@@ -39,31 +40,31 @@ pub(super) struct ChatCall {
 }
 
 impl FromRequestParts<Arc<AppState>> for ChatCall {
-    type Rejection = Response;
+    type Rejection = ApiError;
 
-    async fn from_request_parts(
-        parts: &mut Parts,
-        app: &Arc<AppState>,
-    ) -> Result<Self, Response> {
-        let token = bearer_token(&parts.headers)
-            .ok_or_else(|| ApiError::from(Error::Unauthorized).into_response())?;
-        let caller = app.identity.authenticate(token).await;
-        let caller = caller.map_err(|error| ApiError::from(error).into_response())?;
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<AppState>) -> ApiResult<Self> {
+        let token = bearer_token(&parts.headers).ok_or(Error::Unauthorized)?;
+        let caller = app.identity.authenticate(token).await?;
         let version = settled::<ChatApiVersion>(parts)?;
         let connection = parts.extensions.get().copied().unwrap_or(IN_PROCESS);
         let authority = request_authority(&parts.uri, &parts.headers);
         let base_url = app.base_url(authority, connection);
-        Ok(Self { app: Arc::clone(app), version, caller, base_url })
+        Ok(Self {
+            app: Arc::clone(app),
+            version,
+            caller,
+            base_url,
+        })
     }
 }
 
 /// The version that the edge settled. A route of the other service has none of this kind.
-fn settled<V: Copy + Send + Sync + 'static>(parts: &Parts) -> Result<V, Response> {
+fn settled<V: Copy + Send + Sync + 'static>(parts: &Parts) -> ApiResult<V> {
     parts
         .extensions
         .get()
         .copied()
-        .ok_or_else(|| ApiError::version_unsupported().into_response())
+        .ok_or_else(ApiError::version_unsupported)
 }
 
 fn bearer_token(headers: &HeaderMap) -> Option<&str> {
@@ -81,24 +82,29 @@ pub(super) struct IdentityCall {
 }
 
 impl FromRequest<Arc<AppState>> for IdentityCall {
-    type Rejection = Response;
+    type Rejection = ApiError;
 
-    async fn from_request(request: Request, app: &Arc<AppState>) -> Result<Self, Response> {
+    async fn from_request(request: Request, app: &Arc<AppState>) -> ApiResult<Self> {
         let (parts, request_body) = request.into_parts();
         let version = settled::<IdentityApiVersion>(&parts)?;
         // Cheap refusals come before the body is read.
-        let signature = Signature::of(&parts, app).map_err(IntoResponse::into_response)?;
+        let signature = Signature::of(&parts, app)?;
         let request = Request::from_parts(parts.clone(), request_body);
-        let body = body::read(request).await.map_err(IntoResponse::into_response)?;
-        let slot = signature.verify(&parts, app, &body).map_err(IntoResponse::into_response)?;
-        Ok(Self { app: Arc::clone(app), version, slot, body })
+        let body = body::read(request).await?;
+        let slot = signature.verify(&parts, app, &body)?;
+        Ok(Self {
+            app: Arc::clone(app),
+            version,
+            slot,
+            body,
+        })
     }
 }
 
 /// The parts of an `HMAC-SHA256 SignedHeaders=…&Signature=…` authorization.
 struct Signature<'a> {
     signed_headers: Vec<&'a str>,
-    signature: Vec<u8>,
+    value: Vec<u8>,
     content_hash: &'a str,
 }
 
@@ -106,7 +112,12 @@ impl<'a> Signature<'a> {
     /// Reads a request's signature and checks what needs neither key nor body: that all parts are there,
     /// and the date.
     fn of(parts: &'a Parts, app: &AppState) -> ApiResult<Self> {
-        let header = |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok());
+        let header = |name: &str| {
+            parts
+                .headers
+                .get(name)
+                .and_then(|value| value.to_str().ok())
+        };
         let authorization = header("authorization")
             .ok_or_else(|| ApiError::denied("The request carries no signature."))?;
         let malformed = || {
@@ -125,16 +136,22 @@ impl<'a> Signature<'a> {
             })
         };
         let names = field("SignedHeaders").ok_or_else(malformed)?;
-        let signature = field("Signature").ok_or_else(malformed)?;
-        let signature = BASE64_STANDARD.decode(signature).map_err(|_| malformed())?;
+        let value = field("Signature").ok_or_else(malformed)?;
+        let value = BASE64_STANDARD.decode(value).map_err(|_| malformed())?;
         let signed_headers: Vec<_> = names.split(';').collect();
         let content_hash = header("x-ms-content-sha256").ok_or_else(|| {
             ApiError::denied("The request carries no 'x-ms-content-sha256' header.")
         })?;
         let signed = |name: &str| signed_headers.iter().any(|h| h.eq_ignore_ascii_case(name));
         // With x-ms-date present, Date does not count (as the hosted service has it).
-        let date_name = if signed("x-ms-date") { "x-ms-date" } else { "date" };
-        let known = signed_headers.iter().all(|name| SIGNABLE.contains(&name.to_ascii_lowercase().as_str()));
+        let date_name = if signed("x-ms-date") {
+            "x-ms-date"
+        } else {
+            "date"
+        };
+        let known = signed_headers
+            .iter()
+            .all(|name| SIGNABLE.contains(&name.to_ascii_lowercase().as_str()));
         if !known || !signed("host") || !signed("x-ms-content-sha256") || !signed(date_name) {
             return Err(ApiError::denied(
                 "The signed headers must be 'x-ms-date' or 'date', 'host' and 'x-ms-content-sha256'.",
@@ -144,9 +161,17 @@ impl<'a> Signature<'a> {
         match header(date_name).and_then(http_date_millis) {
             Some(date) if now.abs_diff(date) <= app.date_skew_ms.unsigned_abs() => {}
             Some(_) => return Err(ApiError::denied("The request's date is too far off.")),
-            None => return Err(ApiError::denied("The request's date is missing or malformed.")),
+            None => {
+                return Err(ApiError::denied(
+                    "The request's date is missing or malformed.",
+                ));
+            }
         }
-        Ok(Self { signed_headers, signature, content_hash })
+        Ok(Self {
+            signed_headers,
+            value,
+            content_hash,
+        })
     }
 
     /// The access key that made the signature.
@@ -170,7 +195,7 @@ impl<'a> Signature<'a> {
             for target in &targets {
                 for host in &hosts {
                     let text = self.string_to_sign(parts, target, host);
-                    if hmac::verify(&key, text.as_bytes(), &self.signature).is_ok() {
+                    if hmac::verify(&key, text.as_bytes(), &self.value).is_ok() {
                         return Ok(slot);
                     }
                 }
@@ -188,7 +213,11 @@ impl<'a> Signature<'a> {
                 if name.eq_ignore_ascii_case("host") {
                     host
                 } else {
-                    parts.headers.get(*name).and_then(|v| v.to_str().ok()).unwrap_or_default()
+                    parts
+                        .headers
+                        .get(*name)
+                        .and_then(|v| v.to_str().ok())
+                        .unwrap_or_default()
                 }
             })
             .collect();
@@ -201,7 +230,10 @@ const SIGNABLE: [&str; 4] = ["x-ms-date", "date", "host", "x-ms-content-sha256"]
 
 /// The paths and queries that an SDK may have signed for this request.
 fn signed_targets(parts: &Parts) -> Vec<Cow<'_, str>> {
-    let uri: &Uri = parts.extensions.get::<AsReceived>().map_or(&parts.uri, |received| &received.0);
+    let uri: &Uri = parts
+        .extensions
+        .get::<AsReceived>()
+        .map_or(&parts.uri, |received| &received.0);
     let raw = uri.path_and_query().map_or("/", |target| target.as_str());
     let mut targets = vec![Cow::Borrowed(raw)];
     if let Ok(decoded) = percent_decode_str(raw).decode_utf8() {
@@ -209,7 +241,11 @@ fn signed_targets(parts: &Parts) -> Vec<Cow<'_, str>> {
     }
     let bare: Vec<_> = targets
         .iter()
-        .filter_map(|target| target.strip_prefix('/').map(|bare| Cow::Owned(bare.to_owned())))
+        .filter_map(|target| {
+            target
+                .strip_prefix('/')
+                .map(|bare| Cow::Owned(bare.to_owned()))
+        })
         .collect();
     targets.extend(bare);
     targets
@@ -222,7 +258,13 @@ fn signed_hosts(parts: &Parts, app: &AppState) -> Vec<String> {
     [Some(received), app.public_authority()]
         .into_iter()
         .flatten()
-        .flat_map(|host| [host.to_owned(), host_of(host).to_owned(), format!("{host}/")])
+        .flat_map(|host| {
+            [
+                host.to_owned(),
+                host_of(host).to_owned(),
+                format!("{host}/"),
+            ]
+        })
         .collect()
 }
 

@@ -6,7 +6,6 @@ use axum::body::Bytes;
 use axum::extract::{FromRequest, Request};
 use axum::http::HeaderMap;
 use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
-use axum::response::{IntoResponse, Response};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use serde::de::DeserializeOwned;
 
@@ -21,27 +20,36 @@ pub(super) const BODY_BYTES_MAX: usize = 1024 * 1024;
 pub(super) struct Body(pub(super) Bytes);
 
 impl FromRequest<Arc<AppState>> for Body {
-    type Rejection = Response;
+    type Rejection = ApiError;
 
-    async fn from_request(request: Request, _: &Arc<AppState>) -> Result<Self, Response> {
-        read(request).await.map(Self).map_err(IntoResponse::into_response)
+    async fn from_request(request: Request, _: &Arc<AppState>) -> ApiResult<Self> {
+        read(request).await.map(Self)
     }
 }
 
 /// Reads a request's body.
 pub(super) async fn read(request: Request) -> ApiResult<Bytes> {
     let (parts, body) = request.into_parts();
-    let declared = parts.headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok());
-    if declared.and_then(|text| text.parse().ok()).is_some_and(|n: u64| n > BODY_BYTES_MAX as u64) {
+    let declared = parts
+        .headers
+        .get(CONTENT_LENGTH)
+        .and_then(|value| value.to_str().ok());
+    if declared
+        .and_then(|text| text.parse().ok())
+        .is_some_and(|n: u64| n > BODY_BYTES_MAX as u64)
+    {
         return Err(ApiError::body_too_large(BODY_BYTES_MAX));
     }
-    let collected = Limited::new(body, BODY_BYTES_MAX).collect().await.map_err(|error| {
-        if error.is::<LengthLimitError>() {
-            ApiError::body_too_large(BODY_BYTES_MAX)
-        } else {
-            ApiError::invalid(None, "The body could not be read to its end.")
-        }
-    })?;
+    let collected = Limited::new(body, BODY_BYTES_MAX)
+        .collect()
+        .await
+        .map_err(|error| {
+            if error.is::<LengthLimitError>() {
+                ApiError::body_too_large(BODY_BYTES_MAX)
+            } else {
+                ApiError::invalid(None, "The body could not be read to its end.")
+            }
+        })?;
     let bytes = collected.to_bytes();
     if !bytes.is_empty() && !is_json(&parts.headers) {
         return Err(ApiError::unsupported_media_type());
@@ -51,8 +59,12 @@ pub(super) async fn read(request: Request) -> ApiResult<Bytes> {
 
 /// Whether the content type, where there is one, is JSON (or a JSON merge patch) in UTF-8.
 fn is_json(headers: &HeaderMap) -> bool {
-    let Some(value) = headers.get(CONTENT_TYPE) else { return true };
-    let Ok(value) = value.to_str() else { return false };
+    let Some(value) = headers.get(CONTENT_TYPE) else {
+        return true;
+    };
+    let Ok(value) = value.to_str() else {
+        return false;
+    };
     let mut parts = value.split(';').map(str::trim);
     let media_type = parts.next().unwrap_or_default();
     let json = ["application/json", "application/merge-patch+json"]
@@ -74,5 +86,9 @@ pub(super) fn json<T: DeserializeOwned>(body: &[u8]) -> ApiResult<T> {
 
 /// Reads a JSON body of which every part is optional, so that it may be left out whole.
 pub(super) fn json_or_default<T: DeserializeOwned + Default>(body: &[u8]) -> ApiResult<T> {
-    if body.is_empty() { Ok(T::default()) } else { json(body) }
+    if body.is_empty() {
+        Ok(T::default())
+    } else {
+        json(body)
+    }
 }

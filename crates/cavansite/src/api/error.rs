@@ -35,12 +35,13 @@ enum Code {
 }
 
 impl ApiError {
-    fn new(
-        status: StatusCode,
-        code: &'static str,
-        message: impl Into<Cow<'static, str>>,
-    ) -> Self {
-        Self { status, code: Code::Named(code), message: message.into(), target: None }
+    fn new(status: StatusCode, code: &'static str, message: impl Into<Cow<'static, str>>) -> Self {
+        Self {
+            status,
+            code: Code::Named(code),
+            message: message.into(),
+            target: None,
+        }
     }
 
     /// 400 for a value that cannot be accepted.
@@ -81,7 +82,11 @@ impl ApiError {
 
     /// 404 for a path that leads nowhere.
     pub(super) fn no_such_resource() -> Self {
-        Self::new(StatusCode::NOT_FOUND, "NotFound", "There is no such resource.")
+        Self::new(
+            StatusCode::NOT_FOUND,
+            "NotFound",
+            "There is no such resource.",
+        )
     }
 
     /// 405.
@@ -165,12 +170,20 @@ pub(super) fn render(refusal: &ApiError, service: Service, shape: BodyShape) -> 
         (Code::Invalid, Service::Identity) => "ValidationError",
         (Code::Invalid, Service::Chat) => "BadRequest",
     };
-    let error = FlatError { code, message: &refusal.message, target: refusal.target };
+    let error = FlatError {
+        code,
+        message: &refusal.message,
+        target: refusal.target,
+    };
     let body = match shape {
         BodyShape::Flat => serde_json::to_vec(&error),
         BodyShape::Enveloped => serde_json::to_vec(&CommunicationErrorResponse { error }),
         BodyShape::Hosted => serde_json::to_vec(&HostedErrorResponse {
-            communication_error: HostedError { code, message: error.message, details: [] },
+            communication_error: HostedError {
+                code,
+                message: error.message,
+                details: [],
+            },
         }),
     };
     // Serialising strings cannot fail; an empty body is what SDKs take best if it ever did.
@@ -178,7 +191,9 @@ pub(super) fn render(refusal: &ApiError, service: Service, shape: BodyShape) -> 
     let json = HeaderValue::from_static("application/json");
     response.headers_mut().insert(CONTENT_TYPE, json);
     if refusal.status == StatusCode::SERVICE_UNAVAILABLE {
-        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+        response
+            .headers_mut()
+            .insert(RETRY_AFTER, HeaderValue::from_static("1"));
     }
     response
 }

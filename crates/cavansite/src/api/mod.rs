@@ -27,7 +27,10 @@ use crate::state::AppState;
 
 /// The application as a router that takes every path.
 pub fn router(state: Arc<AppState>) -> Router {
-    let edge_state = EdgeState { app: Arc::clone(&state), routes: routes(state) };
+    let edge_state = EdgeState {
+        app: Arc::clone(&state),
+        routes: routes(state),
+    };
     Router::new().fallback(edge).with_state(edge_state)
 }
 
@@ -37,6 +40,8 @@ fn routes(state: Arc<AppState>) -> Router {
     use self::identity::{identities, tokens};
 
     Router::new()
+        // Before the routes: the literal `:add` would be taken for an older syntax, and panic.
+        .without_v07_checks()
         // Identity, 2020-07-20-preview2 and GA.
         .route("/identities", post(identities::create_identity))
         .route(
@@ -44,8 +49,14 @@ fn routes(state: Arc<AppState>) -> Router {
             delete(identities::delete_identity).patch(tokens::revoke_tokens_by_update),
         )
         .route("/identities/{id}/token", post(tokens::issue_token))
-        .route("/identities/{id}/:issueAccessToken", post(tokens::issue_access_token))
-        .route("/identities/{id}/:revokeAccessTokens", post(tokens::revoke_access_tokens))
+        .route(
+            "/identities/{id}/:issueAccessToken",
+            post(tokens::issue_access_token),
+        )
+        .route(
+            "/identities/{id}/:revokeAccessTokens",
+            post(tokens::revoke_access_tokens),
+        )
         // Chat, every family.
         .route(
             "/chat/threads",
@@ -67,7 +78,10 @@ fn routes(state: Arc<AppState>) -> Router {
                 .merge(patch(messages::update_chat_message))
                 .delete(messages::delete_chat_message),
         )
-        .route("/chat/threads/{thread}/typing", post(typing::send_typing_notification))
+        .route(
+            "/chat/threads/{thread}/typing",
+            post(typing::send_typing_notification),
+        )
         .route(
             "/chat/threads/{thread}/readreceipts",
             post(receipts::send_chat_read_receipt).get(receipts::list_chat_read_receipts),
@@ -77,18 +91,25 @@ fn routes(state: Arc<AppState>) -> Router {
             "/chat/threads/{thread}/members",
             get(participants::list_chat_members).post(participants::add_chat_members),
         )
-        .route("/chat/threads/{thread}/members/{member}", delete(participants::remove_chat_member))
+        .route(
+            "/chat/threads/{thread}/members/{member}",
+            delete(participants::remove_chat_member),
+        )
         // Chat, GA.
-        .route("/chat/threads/{thread}/participants", get(participants::list_chat_participants))
-        .route("/chat/threads/{thread}/participants/:add", post(participants::add_chat_participants))
+        .route(
+            "/chat/threads/{thread}/participants",
+            get(participants::list_chat_participants),
+        )
+        .route(
+            "/chat/threads/{thread}/participants/:add",
+            post(participants::add_chat_participants),
+        )
         .route(
             "/chat/threads/{thread}/participants/:remove",
             post(participants::remove_chat_participant),
         )
         .fallback(async || ApiError::no_such_resource())
         .method_not_allowed_fallback(async || ApiError::method_not_allowed())
-        // The literal `:add` would be taken for a parameter of an older syntax, and panic.
-        .without_v07_checks()
         .with_state(state)
 }
 
@@ -111,11 +132,13 @@ async fn edge(State(edge): State<EdgeState>, mut request: Request) -> Response {
         }
         Err(refusal) => Err(refusal),
     };
-    let shape = version::error_shape(service, version.as_ref().ok(), edge.app.error_shape);
+    let shape = version::error_shape(version.as_ref().ok(), edge.app.error_shape);
     let mut response = match version {
         Err(refusal) => render(&refusal, service, shape),
         Ok(settled) => {
-            request.extensions_mut().insert(target::AsReceived(original));
+            request
+                .extensions_mut()
+                .insert(target::AsReceived(original));
             settled.insert_into(request.extensions_mut());
             let Ok(mut response) = edge.routes.oneshot(request).await;
             if let Some(refusal) = response.extensions_mut().remove::<ApiError>() {

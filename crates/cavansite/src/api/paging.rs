@@ -27,13 +27,21 @@ pub(super) fn message_page(
 ) -> ApiResult<MessagePage> {
     let limit = page_size(query, limits)?;
     let Some(token) = parameter(query, SYNC_STATE)? else {
-        return Ok(MessagePage { start_time: start_time(query)?, before: None, limit });
+        return Ok(MessagePage {
+            start_time: start_time(query)?,
+            before: None,
+            limit,
+        });
     };
     let (start, before, of) = read_token(&token, MESSAGES_FORMAT)?;
     if ThreadId::parse(thread) != Some(of) {
         return Err(malformed_token());
     }
-    Ok(MessagePage { start_time: start, before: Some(Version(before)), limit })
+    Ok(MessagePage {
+        start_time: start,
+        before: Some(Version(before)),
+        limit,
+    })
 }
 
 /// The link to the page of messages after this one.
@@ -44,7 +52,12 @@ pub(super) fn next_messages(
     last: Version,
     api_version: &str,
 ) -> Option<String> {
-    let token = write_token(MESSAGES_FORMAT, page.start_time, last.0, ThreadId::parse(thread)?);
+    let token = write_token(
+        MESSAGES_FORMAT,
+        page.start_time,
+        last.0,
+        ThreadId::parse(thread)?,
+    );
     Some(format!(
         "{base_url}/chat/threads/{thread}/messages?{SYNC_STATE}={token}&maxPageSize={}\
          &api-version={api_version}",
@@ -56,10 +69,18 @@ pub(super) fn next_messages(
 pub(super) fn thread_page(query: Option<&str>, limits: &Limits) -> ApiResult<ThreadPage> {
     let limit = page_size(query, limits)?;
     let Some(token) = parameter(query, SYNC_STATE)? else {
-        return Ok(ThreadPage { start_time: start_time(query)?, after: None, limit });
+        return Ok(ThreadPage {
+            start_time: start_time(query)?,
+            after: None,
+            limit,
+        });
     };
     let (start_time, at, thread) = read_token(&token, THREADS_FORMAT)?;
-    Ok(ThreadPage { start_time, after: Some((Timestamp::from_millis(at), thread)), limit })
+    Ok(ThreadPage {
+        start_time,
+        after: Some((Timestamp::from_millis(at), thread)),
+        limit,
+    })
 }
 
 /// The link to the page of threads after this one.
@@ -92,7 +113,10 @@ impl Slice {
                 .map_err(|_| ApiError::invalid(Some("skip"), "skip must be 0 or more."))?
                 as usize,
         };
-        Ok(Self { skip, limit: page_size(query, limits)? })
+        Ok(Self {
+            skip,
+            limit: page_size(query, limits)?,
+        })
     }
 
     /// The items of the page, and the link to the next where there is one; `path` is the list's.
@@ -118,22 +142,31 @@ impl Slice {
 /// `maxPageSize`: the cap when absent, at the most the cap; zero, negative or no number is refused.
 fn page_size(query: Option<&str>, limits: &Limits) -> ApiResult<usize> {
     let max = limits.page_items_max;
-    let Some(text) = parameter(query, "maxPageSize")? else { return Ok(max) };
+    let Some(text) = parameter(query, "maxPageSize")? else {
+        return Ok(max);
+    };
     match text.parse::<i64>() {
         Ok(size) if size >= 1 => Ok(usize::try_from(size).unwrap_or(max).min(max)),
-        _ => Err(ApiError::invalid(Some("maxPageSize"), "maxPageSize must be 1 or more.")),
+        _ => Err(ApiError::invalid(
+            Some("maxPageSize"),
+            "maxPageSize must be 1 or more.",
+        )),
     }
 }
 
 /// `startTime`: the epoch when absent.
 fn start_time(query: Option<&str>) -> ApiResult<Timestamp> {
-    let Some(text) = parameter(query, "startTime")? else { return Ok(Timestamp::EPOCH) };
-    DateTime::parse(&text).map(|time| Timestamp::from_millis(time.0)).ok_or_else(|| {
-        ApiError::invalid(
-            Some("startTime"),
-            "startTime must be an RFC 3339 date and time, such as 2020-11-11T00:38:38Z.",
-        )
-    })
+    let Some(text) = parameter(query, "startTime")? else {
+        return Ok(Timestamp::EPOCH);
+    };
+    DateTime::parse(&text)
+        .map(|time| Timestamp::from_millis(time.0))
+        .ok_or_else(|| {
+            ApiError::invalid(
+                Some("startTime"),
+                "startTime must be an RFC 3339 date and time, such as 2020-11-11T00:38:38Z.",
+            )
+        })
 }
 
 fn write_token(format: u8, start: Timestamp, position: i64, thread: ThreadId) -> String {
@@ -172,7 +205,10 @@ fn parse_token(text: &str, format: u8) -> Option<(Timestamp, i64, ThreadId)> {
 }
 
 fn malformed_token() -> ApiError {
-    ApiError::invalid(Some(SYNC_STATE), "syncState is not one that this list has handed out.")
+    ApiError::invalid(
+        Some(SYNC_STATE),
+        "syncState is not one that this list has handed out.",
+    )
 }
 
 #[cfg(test)]
@@ -185,15 +221,27 @@ mod tests {
     fn a_continuation_reads_back_what_it_was_written_from() {
         let start = Timestamp::from_millis(-5);
         let token = write_token(MESSAGES_FORMAT, start, i64::MAX, THREAD);
-        assert_eq!(parse_token(&token, MESSAGES_FORMAT), Some((start, i64::MAX, THREAD)));
-        assert_eq!(parse_token(&token.to_uppercase(), MESSAGES_FORMAT).map(|t| t.2), Some(THREAD));
+        assert_eq!(
+            parse_token(&token, MESSAGES_FORMAT),
+            Some((start, i64::MAX, THREAD))
+        );
+        assert_eq!(
+            parse_token(&token.to_uppercase(), MESSAGES_FORMAT).map(|t| t.2),
+            Some(THREAD)
+        );
     }
 
     #[test]
     fn a_continuation_of_another_list_or_a_broken_one_is_refused() {
         let token = write_token(THREADS_FORMAT, Timestamp::EPOCH, 1, THREAD);
-        for broken in [token.as_str(), "", "01", &token[1..], &format!("{token}00"), &"é".repeat(33)]
-        {
+        for broken in [
+            token.as_str(),
+            "",
+            "01",
+            &token[1..],
+            &format!("{token}00"),
+            &"é".repeat(33),
+        ] {
             assert!(parse_token(broken, MESSAGES_FORMAT).is_none(), "{broken}");
         }
     }
@@ -204,7 +252,12 @@ mod tests {
         assert_eq!(size("maxPageSize=1"), Some(1));
         assert_eq!(size("maxPageSize=1000000000"), Some(200));
         assert_eq!(size(""), Some(200));
-        for refused in ["maxPageSize=0", "maxPageSize=-1", "maxPageSize=x", "maxPageSize="] {
+        for refused in [
+            "maxPageSize=0",
+            "maxPageSize=-1",
+            "maxPageSize=x",
+            "maxPageSize=",
+        ] {
             assert_eq!(size(refused), None, "{refused}");
         }
     }

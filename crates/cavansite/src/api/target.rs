@@ -49,7 +49,9 @@ pub(super) fn parameter<'a>(query: Option<&'a str>, name: &str) -> ApiResult<Opt
         key.eq_ignore_ascii_case(name).then_some(value)
     });
     let malformed = |_| ApiError::invalid(None, "A query parameter is not UTF-8.");
-    found.map(|value| percent_decode_str(value).decode_utf8().map_err(malformed)).transpose()
+    found
+        .map(|value| percent_decode_str(value).decode_utf8().map_err(malformed))
+        .transpose()
 }
 
 #[cfg(test)]
@@ -61,8 +63,14 @@ mod tests {
         for (given, tidied) in [
             ("/chat/threads?a=%3A//b", None),
             ("//chat///threads?x=1", Some("/chat/threads?x=1")),
-            ("/identities/8%3aacs%3A1/%3Atoken", Some("/identities/8:acs:1/:token")),
-            ("/chat/threads/a%2Fb/readReceipts?x", Some("/chat/threads/a%2Fb/readreceipts?x")),
+            (
+                "/identities/8%3aacs%3A1/%3Atoken",
+                Some("/identities/8:acs:1/:token"),
+            ),
+            (
+                "/chat/threads/a%2Fb/readReceipts?x",
+                Some("/chat/threads/a%2Fb/readreceipts?x"),
+            ),
             ("/", None),
         ] {
             let uri = given.parse().unwrap();
@@ -76,7 +84,10 @@ mod tests {
         let query = Some("a=1&maxPageSize=5&startTime=2020-01-01T00%3A00:00+01:00&flag&bad=%FF");
         let value = |name| parameter(query, name).unwrap().map(Cow::into_owned);
         assert_eq!(value("maxpagesize").as_deref(), Some("5"));
-        assert_eq!(value("startTime").as_deref(), Some("2020-01-01T00:00:00+01:00"));
+        assert_eq!(
+            value("startTime").as_deref(),
+            Some("2020-01-01T00:00:00+01:00")
+        );
         assert_eq!(value("flag").as_deref(), Some(""));
         assert_eq!(value("none"), None);
         assert!(parameter(query, "bad").is_err());

@@ -28,15 +28,25 @@ impl Service {
     /// The service that a path belongs to.
     pub(super) fn of(path: &str) -> Self {
         let first = path.split('/').find(|segment| !segment.is_empty());
-        if first == Some("chat") { Self::Chat } else { Self::Identity }
+        if first == Some("chat") {
+            Self::Chat
+        } else {
+            Self::Identity
+        }
     }
 }
 
 /// A request's version, known to be served.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Version {
-    Chat { version: ChatApiVersion, listed: bool },
-    Identity { version: IdentityApiVersion, listed: bool },
+    Chat {
+        version: ChatApiVersion,
+        listed: bool,
+    },
+    Identity {
+        version: IdentityApiVersion,
+        listed: bool,
+    },
 }
 
 /// The version that the request is answered as.
@@ -51,11 +61,17 @@ pub(super) fn settle(service: Service, query: Option<&str>) -> ApiResult<Version
     match service {
         Service::Chat => {
             let version = version::chat(requested).map_err(refusal)?;
-            Ok(Version::Chat { version, listed: listed(version.name()) })
+            Ok(Version::Chat {
+                version,
+                listed: listed(version.name()),
+            })
         }
         Service::Identity => {
             let version = version::identity(requested).map_err(refusal)?;
-            Ok(Version::Identity { version, listed: listed(version.name()) })
+            Ok(Version::Identity {
+                version,
+                listed: listed(version.name()),
+            })
         }
     }
 }
@@ -82,21 +98,16 @@ impl Version {
     }
 }
 
-/// The shape of an error body: the settled version's; without one, the newer published shape.
-pub(super) fn error_shape(
-    service: Service,
-    version: Option<&Version>,
-    setting: ErrorShape,
-) -> BodyShape {
-    match (service, version, setting) {
-        (Service::Identity, ..) | (Service::Chat, None, _) => BodyShape::Enveloped,
-        (Service::Chat, Some(_), ErrorShape::Hosted) => BodyShape::Hosted,
-        (Service::Chat, Some(Version::Chat { version, .. }), ErrorShape::Published)
-            if version.family() == ChatFamily::Preview2 =>
-        {
-            BodyShape::Flat
-        }
-        (Service::Chat, Some(_), ErrorShape::Published) => BodyShape::Enveloped,
+/// The shape of an error body: the settled chat version's; of identity, and without a version, the newer
+/// published one.
+pub(super) fn error_shape(version: Option<&Version>, setting: ErrorShape) -> BodyShape {
+    let Some(Version::Chat { version, .. }) = version else {
+        return BodyShape::Enveloped;
+    };
+    match (setting, version.family()) {
+        (ErrorShape::Hosted, _) => BodyShape::Hosted,
+        (ErrorShape::Published, ChatFamily::Preview2) => BodyShape::Flat,
+        (ErrorShape::Published, ChatFamily::Ga) => BodyShape::Enveloped,
     }
 }
 

@@ -157,7 +157,7 @@ fn run() -> Result<ExitCode, Failure> {
     }
 }
 
-/// Help as clap shows it; everything else in one line, with the variable that a bad value came from.
+/// Help as clap shows it; everything else in one line, with the variable that a bad value is from.
 fn explain(error: &clap::Error) -> Result<ExitCode, Failure> {
     let shows_help = [
         ErrorKind::DisplayHelp,

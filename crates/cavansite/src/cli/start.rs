@@ -26,6 +26,8 @@ use crate::{api, directories};
 const DATE_SKEW_MS: i64 = 15 * 60 * 1000;
 /// How often a running server looks whether its certificate is near its end.
 const RENEWAL_CHECK: Duration = Duration::from_hours(12);
+/// How long the store may take to close. What it had acknowledged is safe without that.
+const STORE_CLOSE_TIMEOUT: Duration = Duration::from_secs(20);
 /// Blocking work at the same time: the store's readers.
 const BLOCKING_THREADS_MAX: usize = 32;
 
@@ -185,7 +187,10 @@ struct Server {
 impl Server {
     async fn run(self, store: Arc<SqliteStore>) -> Result<(), Failure> {
         let result = self.serve(Arc::clone(&store)).await;
-        store.close().await;
+        let closed = tokio::time::timeout(STORE_CLOSE_TIMEOUT, store.close()).await;
+        if closed.is_err() {
+            tracing::warn!("the store did not close in time: its next start takes longer");
+        }
         result
     }
 
@@ -198,7 +203,7 @@ impl Server {
                 self.data.display()
             )));
         }
-        let signals = Signals::new()?;
+        let mut signals = Signals::new()?;
         self.listener.set_nonblocking(true)?;
         let bound = self.listener.local_addr()?;
         let ready = self.ready(&state.installation, bound);
@@ -223,7 +228,7 @@ impl Server {
         };
         let published = self.announce(running).await?;
         let interrupted = tokio::select! {
-            () = wait_for_stop(signals, &self.certificate.server) => None,
+            () = wait_for_stop(&mut signals, &self.certificate.server) => None,
             ended = &mut serving => Some(ended),
         };
         // From here on nobody should find this server, and nobody can connect to it.
@@ -234,7 +239,13 @@ impl Server {
         } else {
             tracing::info!("stopping");
             let _ = stop.send(());
-            serving.await
+            tokio::select! {
+                biased;
+                ended = &mut serving => ended,
+                () = wait_for_stop(&mut signals, &self.certificate.server) => {
+                    return Err(Failure::new("stopped at once by a second signal"));
+                }
+            }
         };
         ended.map_err(Failure::new)??;
         tracing::info!("stopped");
@@ -318,7 +329,7 @@ pub(super) fn connection_string(endpoint: &str, key: &[u8]) -> String {
 }
 
 /// Waits for the signal to stop, and meanwhile keeps the certificate up to date.
-async fn wait_for_stop(mut signals: Signals, certificate: &ServerCertificate) {
+async fn wait_for_stop(signals: &mut Signals, certificate: &ServerCertificate) {
     loop {
         let done = tokio::select! {
             request = signals.next() => match request {

@@ -124,7 +124,8 @@ fn trust_java(ca: &Path, store: &Path) -> Result<(), Failure> {
     )?;
     let store = std::path::absolute(store)?;
     say(format!(
-        "Start Java with:\n  -Djavax.net.ssl.trustStore={} -Djavax.net.ssl.trustStorePassword={JAVA_PASSWORD}",
+        "Start Java with:\n  -Djavax.net.ssl.trustStore={} \
+         -Djavax.net.ssl.trustStorePassword={JAVA_PASSWORD}",
         store.display()
     ));
     Ok(())
@@ -154,7 +155,8 @@ fn trust_system(ca: &Path) -> Result<(), Failure> {
         Ok(_) => run("update-ca-certificates", &[]),
         Err(error) => {
             say(format!(
-                "Debian, Ubuntu, Alpine:\n  sudo cp {ca} {SYSTEM_FILE}\n  sudo update-ca-certificates\n\
+                "Debian, Ubuntu, Alpine:\n  sudo cp {ca} {SYSTEM_FILE}\n  \
+                 sudo update-ca-certificates\n\
                  Fedora, RHEL:\n  sudo trust anchor {ca}\n\
                  macOS:\n  sudo security add-trusted-cert -d -r trustRoot \
                  -k /Library/Keychains/System.keychain {ca}",

@@ -1,4 +1,4 @@
-//! The body of a request, bounded in bytes and in time.
+//! The body of a request, bounded in time. How large it may be is the API's business.
 
 use std::error::Error;
 use std::fmt;
@@ -7,7 +7,6 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http_body_util::Limited;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use tokio::time::{Sleep, sleep};
 
@@ -23,26 +22,25 @@ impl fmt::Display for BodyTimedOut {
 
 impl Error for BodyTimedOut {}
 
-/// A body that ends in an error when it grows over its bound (`LengthLimitError`) or takes too long
-/// ([`BodyTimedOut`]). The clock starts when the body is first waited for, so that one that came
-/// with its head costs no timer.
-pub(super) struct BoundedBody {
-    inner: Limited<Incoming>,
+/// A body that ends in [`BodyTimedOut`] when it takes too long. The clock starts when the body is
+/// first waited for, so that one that came with its head costs no timer.
+pub(super) struct TimedBody {
+    inner: Incoming,
     timeout: Duration,
     deadline: Option<Pin<Box<Sleep>>>,
 }
 
-impl BoundedBody {
-    pub(super) fn new(inner: Incoming, bytes_max: usize, timeout: Duration) -> Self {
+impl TimedBody {
+    pub(super) fn new(inner: Incoming, timeout: Duration) -> Self {
         Self {
-            inner: Limited::new(inner, bytes_max),
+            inner,
             timeout,
             deadline: None,
         }
     }
 }
 
-impl Body for BoundedBody {
+impl Body for TimedBody {
     type Data = Bytes;
     type Error = Box<dyn Error + Send + Sync>;
 
@@ -52,7 +50,7 @@ impl Body for BoundedBody {
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
         let this = self.get_mut();
         match Pin::new(&mut this.inner).poll_frame(cx) {
-            Poll::Ready(frame) => Poll::Ready(frame),
+            Poll::Ready(frame) => Poll::Ready(frame.map(|frame| frame.map_err(Into::into))),
             Poll::Pending => {
                 let timeout = this.timeout;
                 let deadline = this

@@ -1,9 +1,10 @@
 //! One connection: what it speaks, and serving it until it or the server ends.
 
+use std::convert::Infallible;
 use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use axum::Router;
@@ -14,6 +15,7 @@ use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
+use tokio::time::sleep;
 use tokio_rustls::TlsAcceptor;
 
 use super::peer::{ConnectionInfo, Scheme};
@@ -157,18 +159,30 @@ async fn converse<S>(
 ) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
+    let activity = Arc::new(Activity::default());
     let service = service_fn(|request| {
         let listener = Arc::clone(listener);
-        async move { Ok::<_, std::convert::Infallible>(request::answer(&listener, info, request).await) }
+        let activity = Arc::clone(&activity);
+        async move {
+            let _answering = activity.begin();
+            Ok::<_, Infallible>(request::answer(&listener, info, request).await)
+        }
     });
     let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
     let mut connection = pin!(connection);
-    let drained = tokio::select! {
+    let idle = Duration::from_millis(listener.settings.limits.head_timeout_ms);
+    let result = tokio::select! {
         biased;
         result = connection.as_mut() => Some(result),
         () = reached(&mut phase, Phase::Drain) => None,
+        unused = activity.cease(idle) => {
+            if unused {
+                return;
+            }
+            None
+        }
     };
-    let result = if let Some(result) = drained {
+    let result = if let Some(result) = result {
         result
     } else {
         connection.as_mut().graceful_shutdown();
@@ -181,6 +195,41 @@ async fn converse<S>(
     if let Err(error) = result {
         // Clients hang up as they please; this is for whoever looks for it.
         tracing::debug!(peer = %info.peer, %error, "connection ended");
+    }
+}
+
+/// Whether requests come over a connection. hyper bounds the time between two requests of HTTP/1
+/// alone; HTTP/2, and a client that does not say which it speaks, it would wait for without end.
+#[derive(Default)]
+struct Activity {
+    begun: AtomicU64,
+    ended: AtomicU64,
+}
+
+impl Activity {
+    /// Counts a request until what this returns is dropped.
+    fn begin(&self) -> impl Drop + '_ {
+        struct Answering<'a>(&'a Activity);
+        impl Drop for Answering<'_> {
+            fn drop(&mut self) {
+                self.0.ended.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+        self.begun.fetch_add(1, Ordering::Relaxed);
+        Answering(self)
+    }
+
+    /// Waits until no request came for so long and none is being answered; says whether there was
+    /// never one.
+    async fn cease(&self, idle: Duration) -> bool {
+        loop {
+            let before = self.begun.load(Ordering::Relaxed);
+            sleep(idle).await;
+            let now = self.begun.load(Ordering::Relaxed);
+            if now == before && self.ended.load(Ordering::Relaxed) == now {
+                return now == 0;
+            }
+        }
     }
 }
 

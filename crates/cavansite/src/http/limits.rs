@@ -17,8 +17,6 @@ pub struct HttpLimits {
     pub body_timeout_ms: u64,
     /// The head of a request, in bytes.
     pub head_bytes_max: usize,
-    /// The body of a request, in bytes.
-    pub body_bytes_max: usize,
     /// Requests at the same time on one HTTP/2 connection.
     pub streams_max: u32,
     /// How long requests in flight may take when the server stops, in milliseconds.
@@ -33,7 +31,6 @@ impl Default for HttpLimits {
             head_timeout_ms: 60_000,
             body_timeout_ms: 30_000,
             head_bytes_max: 32 * 1024,
-            body_bytes_max: 1024 * 1024,
             streams_max: 100,
             drain_timeout_ms: 10_000,
         }

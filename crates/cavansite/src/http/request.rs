@@ -11,7 +11,7 @@ use hyper::header::{CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HOST, HeaderName, H
 use hyper::{Method, Request, Response, StatusCode};
 use tower::Service;
 
-use super::body::BoundedBody;
+use super::body::TimedBody;
 use super::connection::Listener;
 use super::peer::{ConnectionInfo, Scheme};
 
@@ -21,6 +21,8 @@ const CLIENT_REQUEST_ID: HeaderName = HeaderName::from_static("x-ms-client-reque
 const CORRELATION_VECTOR: HeaderName = HeaderName::from_static("ms-cv");
 /// Client ids longer than this are not sent back; SDKs send UUIDs, 36 bytes.
 const CLIENT_REQUEST_ID_BYTES_MAX: usize = 256;
+/// What the log shows of a path, in bytes: more than any path of the API has.
+const LOGGED_PATH_BYTES_MAX: usize = 512;
 /// Routes of the server itself, for load balancers and containers.
 const LIVE: &str = "/health/live";
 const READY: &str = "/health/ready";
@@ -80,12 +82,13 @@ pub(super) async fn answer(
     let log = AccessLog::start(&request, client);
     set_host(&mut request);
 
-    let mut response = match refusal(listener, connection, &request) {
-        Some(refusal) => refusal,
-        None => match health(listener, &request) {
-            Some(health) => health,
-            None => route(listener, client, &id, request).await,
-        },
+    let in_the_clear = connection.scheme == Scheme::Http;
+    let mut response = if in_the_clear && !listener.serves_in_the_clear(connection.peer) {
+        https_required()
+    } else if let Some(health) = health(listener, &request) {
+        health
+    } else {
+        route(listener, client, &id, request).await
     };
 
     if let Some(log) = log {
@@ -107,10 +110,8 @@ async fn route(
 ) -> Response<Body> {
     request.extensions_mut().insert(client);
     request.extensions_mut().insert(id.clone());
-    let limits = &listener.settings.limits;
-    let timeout = Duration::from_millis(limits.body_timeout_ms);
-    let bytes_max = limits.body_bytes_max;
-    let request = request.map(|body| Body::new(BoundedBody::new(body, bytes_max, timeout)));
+    let timeout = Duration::from_millis(listener.settings.limits.body_timeout_ms);
+    let request = request.map(|body| Body::new(TimedBody::new(body, timeout)));
     match listener.router.clone().call(request).await {
         Ok(response) => response,
         Err(never) => match never {},
@@ -128,31 +129,14 @@ fn set_host(request: &mut Request<Incoming>) {
     }
 }
 
-/// What is refused before anything looks at it.
-fn refusal(
-    listener: &Listener,
-    connection: ConnectionInfo,
-    request: &Request<Incoming>,
-) -> Option<Response<Body>> {
-    if connection.scheme == Scheme::Http && !listener.serves_in_the_clear(connection.peer) {
-        let message = "This server speaks plain HTTP to its own machine alone: use https.";
-        return Some(error(StatusCode::BAD_REQUEST, "HttpsRequired", message));
-    }
-    let bytes = hyper::body::Body::size_hint(request.body()).lower();
-    let bytes_max = listener.settings.limits.body_bytes_max;
-    if bytes > u64::try_from(bytes_max).unwrap_or(u64::MAX) {
-        let message = format!("The body is larger than {bytes_max} bytes.");
-        let status = StatusCode::PAYLOAD_TOO_LARGE;
-        return Some(error(status, "RequestEntityTooLarge", &message));
-    }
-    None
-}
-
-/// An answer of the listener's own that says what was wrong. The connection ends with it, so that
-/// nothing is read that nobody wants.
-fn error(status: StatusCode, code: &str, message: &str) -> Response<Body> {
-    let body = serde_json::json!({ "error": { "code": code, "message": message } });
-    let mut response = json(status, body.to_string());
+/// The answer to plain HTTP from a machine that should not speak it. The connection ends with it,
+/// so that nothing more is sent in the clear.
+fn https_required() -> Response<Body> {
+    let body = serde_json::json!({ "error": {
+        "code": "HttpsRequired",
+        "message": "This server speaks plain HTTP to its own machine alone: use https.",
+    } });
+    let mut response = json(StatusCode::BAD_REQUEST, body.to_string());
     let close = HeaderValue::from_static("close");
     response.headers_mut().insert(CONNECTION, close);
     response
@@ -199,11 +183,13 @@ impl AccessLog {
         if !tracing::enabled!(target: "cavansite::access", tracing::Level::ERROR) {
             return None;
         }
+        let path = request.uri().path();
+        let shown = path.floor_char_boundary(LOGGED_PATH_BYTES_MAX);
         Some(Self {
             started: Instant::now(),
             client,
             method: request.method().clone(),
-            path: request.uri().path().to_owned(),
+            path: path[..shown].to_owned(),
             api_version: request.uri().query().and_then(api_version),
         })
     }

@@ -145,7 +145,7 @@ fn sighup_swaps_the_operators_certificate() {
 
     let second = write_certificate(&home);
     server.signal("HUP");
-    server.wait_for("the certificate was renewed", |s| s.log());
+    server.wait_for("the certificate was renewed", Server::log);
     assert_eq!(presented(&server, &home), second);
 
     fs::write(
@@ -154,7 +154,7 @@ fn sighup_swaps_the_operators_certificate() {
     )
     .unwrap();
     server.signal("HUP");
-    server.wait_for("the certificate stays as it is", |s| s.log());
+    server.wait_for("the certificate stays as it is", Server::log);
     assert_eq!(presented(&server, &home), second);
 }
 

@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
-use crate::harness::{Home, assert_refusal, stdout};
+use crate::harness::{Home, Server, assert_refusal, stdout};
 
 #[test]
 fn without_a_server_commands_say_so_and_exit_1() {
@@ -108,7 +108,7 @@ fn the_exports_evaluate_in_a_shell() {
 fn dev_prints_what_a_newcomer_pastes_next() {
     let home = Home::new();
     let server = home.start(&["dev"]);
-    server.wait_for("CommunicationUserCredential(token)", |s| s.output());
+    server.wait_for("CommunicationUserCredential(token)", Server::output);
     let output = server.output();
     for words in [
         server.text("endpoint"),

@@ -15,22 +15,22 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 /// Generous: machines that run tests are busy.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A home directory of its own, which is all that the program's files depend on.
-pub struct Home(TempDir);
+pub(crate) struct Home(TempDir);
 
 impl Home {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self(tempfile::tempdir().unwrap())
     }
 
-    pub fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.0.path().join(name)
     }
 
     /// The program with these arguments, its environment empty but for the home.
-    pub fn command(&self, arguments: &[&str]) -> Command {
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_cavansite"));
         command
             .args(arguments)
@@ -46,16 +46,16 @@ impl Home {
     }
 
     /// Runs the program to its end.
-    pub fn run(&self, arguments: &[&str]) -> Output {
+    pub(crate) fn run(&self, arguments: &[&str]) -> Output {
         self.command(arguments).output().unwrap()
     }
 
     /// Starts a server on a free port, and waits until it is ready.
-    pub fn start(&self, arguments: &[&str]) -> Server {
+    pub(crate) fn start(&self, arguments: &[&str]) -> Server {
         self.start_command(self.command(arguments))
     }
 
-    pub fn start_command(&self, mut command: Command) -> Server {
+    pub(crate) fn start_command(&self, mut command: Command) -> Server {
         let name = format!("ready-{}", fs::read_dir(self.0.path()).unwrap().count());
         let ready_file = self.path(&format!("{name}.json"));
         let (out, err) = (
@@ -89,36 +89,36 @@ impl Home {
 }
 
 /// A running server, killed when dropped.
-pub struct Server {
+pub(crate) struct Server {
     child: Child,
     /// What its ready file said.
-    pub ready: Value,
-    pub ready_file: PathBuf,
+    pub(crate) ready: Value,
+    pub(crate) ready_file: PathBuf,
     out: PathBuf,
     err: PathBuf,
 }
 
 impl Server {
-    pub fn text(&self, field: &str) -> &str {
+    pub(crate) fn text(&self, field: &str) -> &str {
         self.ready[field].as_str().unwrap()
     }
 
-    pub fn address(&self) -> SocketAddr {
+    pub(crate) fn address(&self) -> SocketAddr {
         self.text("address").parse().unwrap()
     }
 
     /// What it wrote to standard error so far.
-    pub fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         fs::read_to_string(&self.err).unwrap()
     }
 
     /// What it wrote to standard output so far.
-    pub fn output(&self) -> String {
+    pub(crate) fn output(&self) -> String {
         fs::read_to_string(&self.out).unwrap()
     }
 
     /// Waits for a text to appear in a file that the server writes.
-    pub fn wait_for(&self, what: &str, read: impl Fn(&Self) -> String) {
+    pub(crate) fn wait_for(&self, what: &str, read: impl Fn(&Self) -> String) {
         let started = Instant::now();
         while !read(self).contains(what) {
             assert!(started.elapsed() < PATIENCE, "no {what} in {}", read(self));
@@ -126,14 +126,14 @@ impl Server {
         }
     }
 
-    pub fn signal(&self, name: &str) {
+    pub(crate) fn signal(&self, name: &str) {
         let done = Command::new("kill")
             .args(["-s", name, &self.child.id().to_string()])
             .status();
         assert!(done.unwrap().success());
     }
 
-    pub fn wait(&mut self) -> ExitStatus {
+    pub(crate) fn wait(&mut self) -> ExitStatus {
         let started = Instant::now();
         loop {
             if let Some(status) = self.child.try_wait().unwrap() {
@@ -149,17 +149,17 @@ impl Server {
     }
 
     /// A connection over TLS that trusts the CA of the ready file.
-    pub fn tls(&self) -> Tls {
+    pub(crate) fn tls(&self) -> Tls {
         tls(self.address(), "127.0.0.1", Path::new(self.text("caFile")))
     }
 
     /// A connection in the clear.
-    pub fn tcp(&self) -> TcpStream {
+    pub(crate) fn tcp(&self) -> TcpStream {
         tcp(self.address())
     }
 
     /// Asks over TLS.
-    pub fn get(&self, path: &str) -> String {
+    pub(crate) fn get(&self, path: &str) -> String {
         exchange(self.tls(), path, "")
     }
 }
@@ -171,15 +171,15 @@ impl Drop for Server {
     }
 }
 
-pub type Tls = StreamOwned<ClientConnection, TcpStream>;
+pub(crate) type Tls = StreamOwned<ClientConnection, TcpStream>;
 
-pub fn tcp(address: SocketAddr) -> TcpStream {
+pub(crate) fn tcp(address: SocketAddr) -> TcpStream {
     let stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     stream
 }
 
-pub fn tls(address: SocketAddr, name: &str, ca_file: &Path) -> Tls {
+pub(crate) fn tls(address: SocketAddr, name: &str, ca_file: &Path) -> Tls {
     let mut roots = RootCertStore::empty();
     for certificate in CertificateDer::pem_file_iter(ca_file).unwrap() {
         roots.add(certificate.unwrap()).unwrap();
@@ -198,7 +198,7 @@ pub fn tls(address: SocketAddr, name: &str, ca_file: &Path) -> Tls {
 }
 
 /// Sends a GET with more headers (each ending in `\r\n`), and reads the answer to the end.
-pub fn exchange(mut stream: impl Read + Write, path: &str, headers: &str) -> String {
+pub(crate) fn exchange(mut stream: impl Read + Write, path: &str, headers: &str) -> String {
     let request =
         format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{headers}\r\n");
     stream.write_all(request.as_bytes()).unwrap();
@@ -206,7 +206,7 @@ pub fn exchange(mut stream: impl Read + Write, path: &str, headers: &str) -> Str
 }
 
 /// Reads until the other side closes.
-pub fn read_all(mut stream: impl Read) -> String {
+pub(crate) fn read_all(mut stream: impl Read) -> String {
     let mut answer = Vec::new();
     // A close without TLS's goodbye is an error that says nothing about the answer.
     let _ = stream.read_to_end(&mut answer);
@@ -214,12 +214,12 @@ pub fn read_all(mut stream: impl Read) -> String {
 }
 
 /// What a program wrote to standard output.
-pub fn stdout(output: &Output) -> String {
+pub(crate) fn stdout(output: &Output) -> String {
     String::from_utf8(output.stdout.clone()).unwrap()
 }
 
 /// Asserts that a program ended with that code and said why in one line with `words` in it.
-pub fn assert_refusal(output: &Output, code: i32, words: &str) {
+pub(crate) fn assert_refusal(output: &Output, code: i32, words: &str) {
     let error = String::from_utf8(output.stderr.clone()).unwrap();
     assert_eq!(output.status.code(), Some(code), "{error}");
     assert_eq!(error.lines().count(), 1, "{error}");

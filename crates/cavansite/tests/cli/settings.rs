@@ -1,5 +1,6 @@
 //! Where settings come from, which are refused, and the example file.
 
+use std::fmt::Write;
 use std::fs;
 use std::path::Path;
 
@@ -176,7 +177,7 @@ fn every_setting_of_the_example_file_is_one() {
                 .filter(|rest| set(rest))
                 .unwrap_or(line)
         })
-        .map(|line| format!("{line}\n"))
+        .flat_map(|line| [line, "\n"])
         .collect();
     let options: ServerOptions = toml::from_str(&uncommented).unwrap();
     assert_eq!(options.http, HttpLimits::default());
@@ -221,7 +222,10 @@ fn example(root: &Path) -> String {
         }
         let help = argument.get_help().unwrap().to_string();
         let variable = argument.get_env().unwrap().to_str().unwrap();
-        text.push_str(&format!("\n# {help} ({variable}).\n# {key} = {value}\n"));
+        let _ = write!(
+            text,
+            "\n# {help}.\n# Variable: {variable}.\n# {key} = {value}\n"
+        );
     }
     let http = toml::to_string(&HttpLimits::default()).unwrap();
     let source = root.join("crates/cavansite/src/http/limits.rs");
@@ -258,9 +262,9 @@ fn section(name: &str, title: &str, defaults: &str, source: &Path) -> String {
             .collect();
         text.push('\n');
         for doc in docs.iter().rev() {
-            text.push_str(&format!("# {doc}\n"));
+            let _ = writeln!(text, "# {doc}");
         }
-        text.push_str(&format!("# {line}\n"));
+        let _ = writeln!(text, "# {line}");
     }
     text
 }

@@ -5,11 +5,40 @@ use std::io::{Read, Write};
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use crate::harness::{Home, read_all};
+use aws_lc_rs::digest::{SHA256, digest};
+use aws_lc_rs::hmac::{HMAC_SHA256, Key, sign};
+use base64::prelude::{BASE64_STANDARD, Engine};
 
-/// A request whose body is on its way: the server waits for it.
-const HALF: &str = "POST /identities?api-version=2023-10-01 HTTP/1.1\r\nHost: localhost\r\n\
-                    Content-Type: application/json\r\nContent-Length: 2\r\n\r\n{";
+use crate::harness::{Home, Server, read_all};
+
+/// A signed request for a new user without the last byte of its body: the server waits for it.
+fn half_a_request(server: &Server) -> String {
+    let key = server
+        .text("connectionString")
+        .split("accesskey=")
+        .nth(1)
+        .unwrap();
+    let key = Key::new(HMAC_SHA256, &BASE64_STANDARD.decode(key).unwrap());
+    let target = "/identities?api-version=2023-10-01";
+    let hash = BASE64_STANDARD.encode(digest(&SHA256, b"{}"));
+    let date = httpdate::fmt_http_date(now());
+    let text = format!("POST\n{target}\n{date};localhost;{hash}");
+    let signature = BASE64_STANDARD.encode(sign(&key, text.as_bytes()));
+    format!(
+        "POST {target} HTTP/1.1\r\nHost: localhost\r\nx-ms-date: {date}\r\n\
+         x-ms-content-sha256: {hash}\r\nAuthorization: HMAC-SHA256 \
+         SignedHeaders=x-ms-date;host;x-ms-content-sha256&Signature={signature}\r\n\
+         Content-Type: application/json\r\nContent-Length: 2\r\n\r\n{{"
+    )
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the server's clock is the system's"
+)]
+fn now() -> SystemTime {
+    SystemTime::now()
+}
 
 #[test]
 fn sigterm_answers_what_is_in_flight_and_exits_0() {
@@ -17,15 +46,17 @@ fn sigterm_answers_what_is_in_flight_and_exits_0() {
         let home = Home::new();
         let mut server = home.start(&["dev"]);
         let mut stream = server.tls();
-        stream.write_all(HALF.as_bytes()).unwrap();
+        stream
+            .write_all(half_a_request(&server).as_bytes())
+            .unwrap();
         // An answer on a second connection shows that the first one's head has arrived.
         server.get("/health/live");
         std::thread::sleep(Duration::from_millis(200));
         server.signal(signal);
-        server.wait_for("stopping", |s| s.log());
+        server.wait_for("stopping", Server::log);
         stream.write_all(b"}").unwrap();
         let answer = read_all(stream);
-        assert!(answer.starts_with("HTTP/1.1 401 "), "{answer}");
+        assert!(answer.starts_with("HTTP/1.1 201 "), "{answer}");
         assert!(server.wait().success());
         assert!(server.log().contains("stopped"));
     }
@@ -56,7 +87,9 @@ fn a_request_that_never_ends_holds_up_the_stop_for_a_bound_alone() {
     command.env("CAVANSITE_HTTP_DRAIN_TIMEOUT_MS", "300");
     let mut server = home.start_command(command);
     let mut stream = server.tcp();
-    stream.write_all(HALF.as_bytes()).unwrap();
+    stream
+        .write_all(half_a_request(&server).as_bytes())
+        .unwrap();
     std::thread::sleep(Duration::from_millis(200));
     server.signal("TERM");
     assert!(server.wait().success());
@@ -68,13 +101,31 @@ fn a_request_that_never_ends_holds_up_the_stop_for_a_bound_alone() {
 }
 
 #[test]
+fn a_second_signal_stops_at_once() {
+    let home = Home::new();
+    let mut server = home.start(&["dev"]);
+    let mut stream = server.tcp();
+    stream
+        .write_all(half_a_request(&server).as_bytes())
+        .unwrap();
+    std::thread::sleep(Duration::from_millis(200));
+    server.signal("TERM");
+    server.wait_for("stopping", Server::log);
+    server.signal("TERM");
+    assert_eq!(server.wait().code(), Some(1));
+    assert!(server.log().contains("second signal"));
+}
+
+#[test]
 fn a_body_that_stops_arriving_is_not_waited_for() {
     let home = Home::new();
     let mut command = home.command(&["dev"]);
     command.env("CAVANSITE_HTTP_BODY_TIMEOUT_MS", "200");
     let server = home.start_command(command);
     let mut stream = server.tcp();
-    stream.write_all(HALF.as_bytes()).unwrap();
+    stream
+        .write_all(half_a_request(&server).as_bytes())
+        .unwrap();
     let answer = read_all(stream);
     assert!(answer.starts_with("HTTP/1.1 4"), "{answer}");
 }
@@ -95,7 +146,7 @@ fn dev_without_data_leaves_nothing_and_clears_up_after_killed_ones() {
     killed.signal("KILL");
     killed.wait();
     let running = home.start(&["dev"]);
-    running.wait_for("CommunicationUserCredential", |s| s.output());
+    running.wait_for("CommunicationUserCredential", Server::output);
     assert!(
         left.exists(),
         "younger than a minute, it might be about to be used"
@@ -110,7 +161,7 @@ fn dev_without_data_leaves_nothing_and_clears_up_after_killed_ones() {
     lock.set_modified(hour_ago).unwrap();
     drop(lock);
     let running = home.start(&["dev", "--log-filter", "debug"]);
-    running.wait_for("removed what a killed server left", |s| s.log());
+    running.wait_for("removed what a killed server left", Server::log);
     assert!(!left.exists());
     assert!(fs::exists(running.text("data")).unwrap());
 }

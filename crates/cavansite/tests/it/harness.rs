@@ -24,7 +24,7 @@ use uuid::Uuid;
 
 /// When every test begins: 2020-11-11T00:38:38.692Z.
 pub(crate) const START_MS: i64 = 1_605_055_118_692;
-/// An hour later in whole seconds, as tests that need a later time write it.
+/// The host that requests are sent to.
 pub(crate) const HOST: &str = "127.0.0.1:10010";
 
 /// A clock that tests set.
@@ -91,7 +91,11 @@ impl TestServer {
     }
 
     pub(crate) async fn azure() -> Self {
-        Self::with(Options { profile: Profile::Azure, ..Options::default() }).await
+        Self::with(Options {
+            profile: Profile::Azure,
+            ..Options::default()
+        })
+        .await
     }
 
     pub(crate) async fn with(options: Options) -> Self {
@@ -105,7 +109,10 @@ impl TestServer {
         })
         .unwrap();
         let keys = [vec![1_u8; 64], vec![2_u8; 64]];
-        let access_key = |key: &Vec<u8>| AccessKey { generation: 1, key: Secret::new(key.clone()) };
+        let access_key = |key: &Vec<u8>| AccessKey {
+            generation: 1,
+            key: Secret::new(key.clone()),
+        };
         let resource = Uuid::from_u128(options.resource);
         let installation = Installation {
             resource,
@@ -130,7 +137,13 @@ impl TestServer {
         .await
         .unwrap();
         let router = api::router(Arc::new(state));
-        Self { router, clock, resource, keys, _directory: directory }
+        Self {
+            router,
+            clock,
+            resource,
+            keys,
+            _directory: directory,
+        }
     }
 
     /// The clock's time, so many milliseconds on, as answers write it.
@@ -146,12 +159,18 @@ impl TestServer {
         let bytes = body.collect().await.unwrap().to_bytes();
         let text = String::from_utf8(bytes.to_vec()).unwrap();
         let json = serde_json::from_str(&text).unwrap_or(Value::Null);
-        Answer { status: parts.status, headers: parts.headers, text, json }
+        Answer {
+            status: parts.status,
+            headers: parts.headers,
+            text,
+            json,
+        }
     }
 
     /// Sends a signed request to the identity API.
     pub(crate) async fn identity(&self, method: Method, target: &str, body: &str) -> Answer {
-        self.send(self.sign(&Signing::default(), method, target, body)).await
+        self.send(self.sign(&Signing::default(), method, target, body))
+            .await
     }
 
     /// A request signed as an SDK signs it, or as a test wants it to be.
@@ -199,12 +218,16 @@ impl TestServer {
 
     pub(crate) async fn user_with_scopes(&self, scopes: &[&str]) -> User {
         let body = json!({ "createTokenWithScopes": scopes }).to_string();
-        let answer =
-            self.identity(Method::POST, "/identities?api-version=2023-10-01", &body).await;
+        let answer = self
+            .identity(Method::POST, "/identities?api-version=2023-10-01", &body)
+            .await;
         assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.text);
         User {
             id: answer.json["identity"]["id"].as_str().unwrap().to_owned(),
-            token: answer.json["accessToken"]["token"].as_str().unwrap().to_owned(),
+            token: answer.json["accessToken"]["token"]
+                .as_str()
+                .unwrap()
+                .to_owned(),
         }
     }
 
@@ -215,14 +238,21 @@ impl TestServer {
     }
 
     pub(crate) async fn revoke(&self, user: &User) {
-        let target = format!("/identities/{}/:revokeAccessTokens?api-version=2023-10-01", user.id);
+        let target = format!(
+            "/identities/{}/:revokeAccessTokens?api-version=2023-10-01",
+            user.id
+        );
         let answer = self.identity(Method::POST, &target, "").await;
         assert_eq!(answer.status, StatusCode::NO_CONTENT, "{}", answer.text);
     }
 
     /// Speaks chat as that user.
     pub(crate) fn chat<'a>(&'a self, dialect: Dialect, user: &'a User) -> Chat<'a> {
-        Chat { server: self, dialect, token: &user.token }
+        Chat {
+            server: self,
+            dialect,
+            token: &user.token,
+        }
     }
 }
 
@@ -238,7 +268,13 @@ pub(crate) struct Signing {
 
 impl Default for Signing {
     fn default() -> Self {
-        Self { key: 0, date_header: "x-ms-date", date_ahead_secs: 0, target: None, host: None }
+        Self {
+            key: 0,
+            date_header: "x-ms-date",
+            date_ahead_secs: 0,
+            target: None,
+            host: None,
+        }
     }
 }
 
@@ -265,10 +301,14 @@ impl Answer {
 
     /// The code of an error, in whichever shape.
     pub(crate) fn code(&self) -> &str {
-        [&self.json["code"], &self.json["error"]["code"], &self.json["CommunicationError"]["Code"]]
-            .into_iter()
-            .find_map(Value::as_str)
-            .unwrap_or_default()
+        [
+            &self.json["code"],
+            &self.json["error"]["code"],
+            &self.json["CommunicationError"]["Code"],
+        ]
+        .into_iter()
+        .find_map(Value::as_str)
+        .unwrap_or_default()
     }
 
     /// The items of a page.
@@ -279,7 +319,11 @@ impl Answer {
     /// Path and query of the link to the next page.
     pub(crate) fn next(&self) -> Option<String> {
         let link = self.json["nextLink"].as_str()?;
-        Some(link.strip_prefix(&format!("https://{HOST}")).expect(link).to_owned())
+        Some(
+            link.strip_prefix(&format!("https://{HOST}"))
+                .expect(link)
+                .to_owned(),
+        )
     }
 }
 
@@ -329,7 +373,11 @@ impl Dialect {
     }
 
     pub(crate) fn people(self) -> &'static str {
-        if self.is_ga() { "participants" } else { "members" }
+        if self.is_ga() {
+            "participants"
+        } else {
+            "members"
+        }
     }
 
     /// Somebody in a request: id, and other fields.
@@ -357,12 +405,16 @@ impl Dialect {
 
     /// The text of a message.
     pub(crate) fn text_of(self, message: &Value) -> &str {
-        let text = if self.is_ga() { &message["content"]["message"] } else { &message["content"] };
+        let text = if self.is_ga() {
+            &message["content"]["message"]
+        } else {
+            &message["content"]
+        };
         text.as_str().unwrap_or_default()
     }
 
     /// Whether a user sent the message.
-    pub(crate) fn is_from_user(self, message: &Value) -> bool {
+    pub(crate) fn is_from_user(message: &Value) -> bool {
         matches!(message["type"].as_str(), Some("Text" | "text" | "html"))
     }
 }
@@ -395,25 +447,36 @@ impl Chat<'_> {
     }
 
     pub(crate) async fn get(&self, target: &str) -> Answer {
-        self.server.send(self.request(Method::GET, target, String::new())).await
+        self.server
+            .send(self.request(Method::GET, target, String::new()))
+            .await
     }
 
     pub(crate) async fn delete(&self, target: &str) -> Answer {
-        self.server.send(self.request(Method::DELETE, target, String::new())).await
+        self.server
+            .send(self.request(Method::DELETE, target, String::new()))
+            .await
     }
 
     pub(crate) async fn post(&self, target: &str, body: &Value) -> Answer {
-        self.server.send(self.request(Method::POST, target, body.to_string())).await
+        self.server
+            .send(self.request(Method::POST, target, body.to_string()))
+            .await
     }
 
     pub(crate) async fn patch(&self, target: &str, body: &Value) -> Answer {
-        self.server.send(self.request(Method::PATCH, target, body.to_string())).await
+        self.server
+            .send(self.request(Method::PATCH, target, body.to_string()))
+            .await
     }
 
     /// Creates a thread with those people and returns its path.
     pub(crate) async fn thread(&self, topic: &str, people: &[Value]) -> String {
         let body = json!({ "topic": topic, self.dialect.people(): people });
-        let answer = self.post("/chat/threads", &body).await.expect(self.dialect.created());
+        let answer = self
+            .post("/chat/threads", &body)
+            .await
+            .expect(self.dialect.created());
         let id = if self.dialect.is_ga() {
             answer.json["chatThread"]["id"].as_str()
         } else {
@@ -426,32 +489,48 @@ impl Chat<'_> {
     /// A thread of the caller and others, all with the whole history.
     pub(crate) async fn thread_with(&self, others: &[&User]) -> String {
         let person = |user: &&User| self.dialect.person(&user.id, &Value::Null);
-        self.thread("topic", &others.iter().map(person).collect::<Vec<_>>()).await
+        self.thread("topic", &others.iter().map(person).collect::<Vec<_>>())
+            .await
     }
 
     /// Sends a message and returns its id.
     pub(crate) async fn say(&self, thread: &str, content: &str) -> String {
         let body = json!({ "content": content });
-        let answer = self.post(&format!("{thread}/messages"), &body).await.expect(201);
+        let answer = self
+            .post(&format!("{thread}/messages"), &body)
+            .await
+            .expect(201);
         answer.json["id"].as_str().unwrap().to_owned()
     }
 
     pub(crate) async fn try_add(&self, thread: &str, user: &User, more: &Value) -> Answer {
         let person = self.dialect.person(&user.id, more);
-        let path = if self.dialect.is_ga() { "participants/:add" } else { "members" };
+        let path = if self.dialect.is_ga() {
+            "participants/:add"
+        } else {
+            "members"
+        };
         let body = json!({ self.dialect.people(): [person] });
         self.post(&format!("{thread}/{path}"), &body).await
     }
 
     pub(crate) async fn add(&self, thread: &str, user: &User, more: &Value) {
-        let answer = self.try_add(thread, user, more).await.expect(self.dialect.created());
-        assert!(!answer.text.contains("403") && !answer.text.contains("404"), "{}", answer.text);
+        let answer = self
+            .try_add(thread, user, more)
+            .await
+            .expect(self.dialect.created());
+        assert!(
+            !answer.text.contains("403") && !answer.text.contains("404"),
+            "{}",
+            answer.text
+        );
     }
 
     pub(crate) async fn remove(&self, thread: &str, user: &User) -> Answer {
         if self.dialect.is_ga() {
             let body = json!({ "communicationUser": { "id": user.id } });
-            self.post(&format!("{thread}/participants/:remove"), &body).await
+            self.post(&format!("{thread}/participants/:remove"), &body)
+                .await
         } else {
             self.delete(&format!("{thread}/members/{}", user.id)).await
         }
@@ -472,7 +551,9 @@ impl Chat<'_> {
     /// The texts of users' messages in a thread, oldest first.
     pub(crate) async fn texts(&self, thread: &str) -> Vec<String> {
         let messages = self.all(&format!("{thread}/messages")).await;
-        let of_users = messages.iter().rev().filter(|m| self.dialect.is_from_user(m));
-        of_users.map(|message| self.dialect.text_of(message).to_owned()).collect()
+        let of_users = messages.iter().rev().filter(|m| Dialect::is_from_user(m));
+        of_users
+            .map(|message| self.dialect.text_of(message).to_owned())
+            .collect()
     }
 }

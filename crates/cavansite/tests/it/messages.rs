@@ -16,13 +16,20 @@ async fn a_sent_message_reads_back_as_it_was_sent() {
         let thread = chat.thread("t", &[]).await;
         let body = json!({ "content": "hé\u{202e}llo 😀", "senderDisplayName": "sender name",
             "priority": "High", "type": "text", "metadata": { "k": "v", "gone": "" } });
-        let answer = chat.post(&format!("{thread}/messages"), &body).await.expect(201);
+        let answer = chat
+            .post(&format!("{thread}/messages"), &body)
+            .await
+            .expect(201);
         let id = answer.json["id"].as_str().unwrap();
         assert_eq!(answer.json, json!({ "id": id }));
         assert_eq!(id, (START_MS + 2).to_string());
         let location = format!("https://{HOST}{}/messages/{id}", thread.replace(':', "%3A"));
         assert_eq!(answer.header("location"), Some(location.as_str()));
-        let got = chat.get(&format!("{thread}/messages/{id}")).await.expect(200).json;
+        let got = chat
+            .get(&format!("{thread}/messages/{id}"))
+            .await
+            .expect(200)
+            .json;
         let identifier = json!({ "rawId": a.id, "communicationUser": { "id": a.id } });
         let expected = match dialect {
             Dialect::Preview2 => json!({
@@ -43,8 +50,15 @@ async fn a_sent_message_reads_back_as_it_was_sent() {
     let chat = server.chat(Dialect::Preview2, &a);
     let thread = chat.thread("t", &[]).await;
     let id = chat.say(&thread, "bare").await;
-    let got = chat.get(&format!("{thread}/messages/{id}")).await.expect(200).json;
-    assert_eq!((&got["priority"], &got["senderDisplayName"]), (&json!("Normal"), &json!("")));
+    let got = chat
+        .get(&format!("{thread}/messages/{id}"))
+        .await
+        .expect(200)
+        .json;
+    assert_eq!(
+        (&got["priority"], &got["senderDisplayName"]),
+        (&json!("Normal"), &json!(""))
+    );
 }
 
 #[tokio::test]
@@ -64,8 +78,16 @@ async fn html_and_text_are_told_apart() {
     ] {
         chat.post(&messages, &body).await.expect(status);
     }
-    let types: Vec<_> = chat.all(&messages).await.iter().map(|m| m["type"].clone()).collect();
-    assert_eq!(types, ["text", "text", "html", "topicUpdated", "participantAdded"]);
+    let types: Vec<_> = chat
+        .all(&messages)
+        .await
+        .iter()
+        .map(|m| m["type"].clone())
+        .collect();
+    assert_eq!(
+        types,
+        ["text", "text", "html", "topicUpdated", "participantAdded"]
+    );
 }
 
 #[tokio::test]
@@ -77,7 +99,10 @@ async fn an_edit_moves_a_message_to_the_front_and_keeps_what_it_does_not_name() 
         let thread = chat.thread("t", &[]).await;
         let body = json!({ "content": "first", "senderDisplayName": "n", "priority": "High",
             "metadata": { "a": "1", "b": "2" } });
-        let sent = chat.post(&format!("{thread}/messages"), &body).await.expect(201);
+        let sent = chat
+            .post(&format!("{thread}/messages"), &body)
+            .await
+            .expect(201);
         let path = format!("{thread}/messages/{}", sent.json["id"].as_str().unwrap());
         chat.say(&thread, "second").await;
         let before = chat.get(&path).await.json;
@@ -110,10 +135,17 @@ async fn priority_can_be_edited_in_the_version_that_has_it() {
     let chat = server.chat(Dialect::Preview2, &a);
     let thread = chat.thread("t", &[]).await;
     let path = format!("{thread}/messages/{}", chat.say(&thread, "x").await);
-    chat.patch(&path, &json!({ "priority": "High" })).await.expect(200);
+    chat.patch(&path, &json!({ "priority": "High" }))
+        .await
+        .expect(200);
     let got = chat.get(&path).await.json;
-    assert_eq!((&got["priority"], &got["content"]), (&json!("High"), &json!("x")));
-    chat.patch(&path, &json!({ "priority": "Urgent" })).await.expect(400);
+    assert_eq!(
+        (&got["priority"], &got["content"]),
+        (&json!("High"), &json!("x"))
+    );
+    chat.patch(&path, &json!({ "priority": "Urgent" }))
+        .await
+        .expect(400);
 }
 
 #[tokio::test]
@@ -125,9 +157,14 @@ async fn a_deleted_message_stays_in_the_list_without_its_content() {
         let thread = chat.thread("t", &[]).await;
         let body = json!({ "content": "secret", "senderDisplayName": "n", "priority": "High",
             "metadata": { "k": "secret" } });
-        let sent = chat.post(&format!("{thread}/messages"), &body).await.expect(201);
+        let sent = chat
+            .post(&format!("{thread}/messages"), &body)
+            .await
+            .expect(201);
         let path = format!("{thread}/messages/{}", sent.json["id"].as_str().unwrap());
-        chat.patch(&path, &json!({ "content": "secret too" })).await.expect(dialect.changed());
+        chat.patch(&path, &json!({ "content": "secret too" }))
+            .await
+            .expect(dialect.changed());
         chat.say(&thread, "newer").await;
         server.clock.advance_ms(61_000);
         chat.delete(&path).await.expect(204);
@@ -137,7 +174,11 @@ async fn a_deleted_message_stays_in_the_list_without_its_content() {
         assert_eq!(gone["deletedOn"], server.clock_text(0));
         assert!(gone.get("editedOn").is_none() && gone.get("metadata").is_none());
         assert_eq!(gone["senderDisplayName"], "n");
-        let empty = if dialect.is_ga() { json!({ "message": "" }) } else { json!("") };
+        let empty = if dialect.is_ga() {
+            json!({ "message": "" })
+        } else {
+            json!("")
+        };
         assert_eq!(gone["content"], empty);
         assert!(!gone.to_string().contains("secret"));
         if dialect.is_ga() {
@@ -147,7 +188,9 @@ async fn a_deleted_message_stays_in_the_list_without_its_content() {
         }
         // Again is fine and changes nothing; an edit finds nothing.
         chat.delete(&path).await.expect(204);
-        chat.patch(&path, &json!({ "content": "x" })).await.expect(404);
+        chat.patch(&path, &json!({ "content": "x" }))
+            .await
+            .expect(404);
         assert_eq!(chat.get(&path).await.json, *gone);
     }
 }
@@ -168,7 +211,9 @@ async fn only_the_sender_changes_a_message_and_nobody_a_system_message() {
         }
         let system = chat.all(&format!("{thread}/messages")).await[1]["id"].clone();
         let system = format!("{thread}/messages/{}", system.as_str().unwrap());
-        chat.patch(&system, &json!({ "content": "x" })).await.expect(403);
+        chat.patch(&system, &json!({ "content": "x" }))
+            .await
+            .expect(403);
         chat.delete(&system).await.expect(403);
         assert_eq!(chat.texts(&thread).await, ["mine"]);
     }
@@ -211,7 +256,11 @@ async fn a_link_works_however_a_client_writes_it_again() {
         link.replace("/chat", "//chat"),
         link.replace("&api-version=2025-03-15", ""),
     ] {
-        assert_eq!(chat.get(&written).await.expect(200).json["value"], second, "{written}");
+        assert_eq!(
+            chat.get(&written).await.expect(200).json["value"],
+            second,
+            "{written}"
+        );
     }
 }
 
@@ -230,9 +279,15 @@ async fn start_time_leaves_out_what_did_not_change_since() {
         let target = format!("{thread}/messages?startTime={start_time}");
         assert_eq!(chat.all(&target).await.len(), 1);
         let edit = json!({ "content": "edited" });
-        chat.patch(&format!("{thread}/messages/{old}"), &edit).await.expect(dialect.changed());
-        let texts: Vec<_> =
-            chat.all(&target).await.iter().map(|m| dialect.text_of(m).to_owned()).collect();
+        chat.patch(&format!("{thread}/messages/{old}"), &edit)
+            .await
+            .expect(dialect.changed());
+        let texts: Vec<_> = chat
+            .all(&target)
+            .await
+            .iter()
+            .map(|m| dialect.text_of(m).to_owned())
+            .collect();
         assert_eq!(texts, ["edited", "new"]);
         // The bound holds on the following pages too.
         assert_eq!(chat.all(&format!("{target}&maxPageSize=1")).await.len(), 2);
@@ -242,8 +297,12 @@ async fn start_time_leaves_out_what_did_not_change_since() {
 #[tokio::test]
 async fn history_is_shared_from_the_time_given() {
     let server = TestServer::start().await;
-    let (a, all, part, none) =
-        (server.user().await, server.user().await, server.user().await, server.user().await);
+    let (a, all, part, none) = (
+        server.user().await,
+        server.user().await,
+        server.user().await,
+        server.user().await,
+    );
     for dialect in Dialect::ALL {
         let chat = server.chat(dialect, &a);
         let thread = chat.thread("t", &[]).await;
@@ -253,9 +312,16 @@ async fn history_is_shared_from_the_time_given() {
         chat.say(&thread, "late").await;
         server.clock.advance_ms(60_000);
         let now = server.clock_text(0);
-        chat.add(&thread, &all, &json!({ "shareHistoryTime": "1970-01-01T00:00:00Z" })).await;
-        chat.add(&thread, &part, &json!({ "shareHistoryTime": middle })).await;
-        chat.add(&thread, &none, &json!({ "shareHistoryTime": now })).await;
+        chat.add(
+            &thread,
+            &all,
+            &json!({ "shareHistoryTime": "1970-01-01T00:00:00Z" }),
+        )
+        .await;
+        chat.add(&thread, &part, &json!({ "shareHistoryTime": middle }))
+            .await;
+        chat.add(&thread, &none, &json!({ "shareHistoryTime": now }))
+            .await;
         chat.say(&thread, "after").await;
         for (user, texts) in [
             (&all, &["early", "late", "after"][..]),
@@ -269,7 +335,9 @@ async fn history_is_shared_from_the_time_given() {
         }
         // An edit of an old message does not show it to who may not see it.
         let path = format!("{thread}/messages/{early}");
-        chat.patch(&path, &json!({ "content": "edited" })).await.expect(dialect.changed());
+        chat.patch(&path, &json!({ "content": "edited" }))
+            .await
+            .expect(dialect.changed());
         assert_eq!(server.chat(dialect, &none).texts(&thread).await, ["after"]);
         for user in [&all, &part, &none] {
             chat.remove(&thread, user).await.expect(204);
@@ -292,8 +360,12 @@ async fn who_is_removed_keeps_what_was_said_until_then_and_sees_nothing_newer() 
         let after = chat.say(&thread, "after").await;
         let path = |id: &str| format!("{thread}/messages/{id}");
         let edit = json!({ "content": "edited" });
-        chat.patch(&path(&edited), &edit).await.expect(dialect.changed());
-        chat.patch(&thread, &json!({ "topic": "new" })).await.expect(dialect.changed());
+        chat.patch(&path(&edited), &edit)
+            .await
+            .expect(dialect.changed());
+        chat.patch(&thread, &json!({ "topic": "new" }))
+            .await
+            .expect(dialect.changed());
 
         assert_eq!(removed.texts(&thread).await, ["kept"]);
         removed.get(&path(&kept)).await.expect(200);
@@ -309,11 +381,13 @@ async fn who_is_removed_keeps_what_was_said_until_then_and_sees_nothing_newer() 
     drop((a, b));
 }
 
+/// A request id as SDKs make them.
+const ID: &str = "6bd3a6a4-6a2c-4b0e-8a4e-0a1b2c3d4e5f";
+
 #[tokio::test]
 async fn a_repeated_send_is_stored_once() {
     let server = TestServer::start().await;
     let (a, b) = (server.user().await, server.user().await);
-    const ID: &str = "6bd3a6a4-6a2c-4b0e-8a4e-0a1b2c3d4e5f";
     for dialect in Dialect::ALL {
         let thread = server.chat(dialect, &a).thread_with(&[&b]).await;
         let send = async |user, request_id: &'static str, content: &str| {
@@ -321,7 +395,9 @@ async fn a_repeated_send_is_stored_once() {
             let body = json!({ "content": content }).to_string();
             let mut request = chat.request(Method::POST, &format!("{thread}/messages"), body);
             let header = request_id.parse().unwrap();
-            request.headers_mut().insert("x-ms-client-request-id", header);
+            request
+                .headers_mut()
+                .insert("x-ms-client-request-id", header);
             server.send(request).await.expect(201).json["id"].clone()
         };
         let first = send(&a, ID, "x").await;
@@ -333,7 +409,11 @@ async fn a_repeated_send_is_stored_once() {
         let unnamed = send(&a, "not-a-uuid", "z").await;
         assert_ne!(send(&a, "not-a-uuid", "z").await, unnamed);
         server.clock.advance_ms(2_000);
-        assert_ne!(send(&a, ID, "x").await, first, "outside the window it is a new one");
+        assert_ne!(
+            send(&a, ID, "x").await,
+            first,
+            "outside the window it is a new one"
+        );
     }
 }
 
@@ -351,8 +431,15 @@ async fn ids_rise_within_a_thread_and_creation_times_stay_with_the_clock() {
     server.clock.advance_ms(-10_000);
     chat.say(&thread, "the clock stepped back").await;
     let list = chat.all(&format!("{thread}/messages")).await;
-    assert!(list.iter().all(|message| message["createdOn"] == "2020-11-11T00:38:38Z"));
-    let sequence: Vec<_> = list.iter().rev().map(|m| number(&m["sequenceId"])).collect();
+    assert!(
+        list.iter()
+            .all(|message| message["createdOn"] == "2020-11-11T00:38:38Z")
+    );
+    let sequence: Vec<_> = list
+        .iter()
+        .rev()
+        .map(|m| number(&m["sequenceId"]))
+        .collect();
     assert_eq!(sequence, (1..=23).collect::<Vec<_>>());
 }
 
@@ -366,7 +453,9 @@ async fn a_message_id_that_is_none_is_not_found() {
         for id in ["1", "0", "-1", "abc", "99999999999999999999", "%00", "%2F"] {
             let path = format!("{thread}/messages/{id}");
             assert_eq!(chat.get(&path).await.expect(404).code(), "NotFound", "{id}");
-            chat.patch(&path, &json!({ "content": "x" })).await.expect(404);
+            chat.patch(&path, &json!({ "content": "x" }))
+                .await
+                .expect(404);
             chat.delete(&path).await.expect(404);
         }
     }
@@ -374,4 +463,34 @@ async fn a_message_id_that_is_none_is_not_found() {
 
 fn number(value: &Value) -> i64 {
     value.as_str().unwrap().parse().unwrap()
+}
+
+#[tokio::test]
+async fn html_is_sanitised_when_sent_and_when_edited() {
+    let server = TestServer::start().await;
+    let a = server.user().await;
+    for dialect in [Dialect::Ga2024, Dialect::Ga2025] {
+        let chat = server.chat(dialect, &a);
+        let thread = chat.thread("t", &[]).await;
+        let hostile = "<b>bold</b><script>alert(1)</script><img src=x onerror=alert(1)>";
+        let clean = "<b>bold</b><img src=\"x\">";
+        let send = async |kind: &str| {
+            let body = json!({ "content": hostile, "type": kind });
+            let sent = chat
+                .post(&format!("{thread}/messages"), &body)
+                .await
+                .expect(201);
+            format!("{thread}/messages/{}", sent.json["id"].as_str().unwrap())
+        };
+        let (html, text) = (send("html").await, send("text").await);
+        let content = async |path: &str| chat.get(path).await.json["content"]["message"].clone();
+        assert_eq!(content(&html).await, clean);
+        assert_eq!(content(&text).await, hostile, "text is shown as text");
+        for path in [&html, &text] {
+            let edit = json!({ "content": format!("edited {hostile}") });
+            chat.patch(path, &edit).await.expect(204);
+        }
+        assert_eq!(content(&html).await, format!("edited {clean}"));
+        assert_eq!(content(&text).await, format!("edited {hostile}"));
+    }
 }

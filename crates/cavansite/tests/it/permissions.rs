@@ -119,14 +119,24 @@ async fn set_the_scene(
     };
     let from_the_start = !matches!(
         role,
-        Role::NoHistory | Role::PartOfHistory | Role::AllHistory | Role::Stranger | Role::OtherServer
+        Role::NoHistory
+            | Role::PartOfHistory
+            | Role::AllHistory
+            | Role::Stranger
+            | Role::OtherServer
     );
-    let thread =
-        if from_the_start { chat.thread_with(&[third, &caller]).await } else { chat.thread_with(&[third]).await };
+    let thread = if from_the_start {
+        chat.thread_with(&[third, &caller]).await
+    } else {
+        chat.thread_with(&[third]).await
+    };
     let old = chat.say(&thread, "old").await;
     let may_send = from_the_start && role != Role::OnlyVoip;
-    let mut own =
-        if may_send { server.chat(dialect, &caller).say(&thread, "own").await } else { old.clone() };
+    let mut own = if may_send {
+        server.chat(dialect, &caller).say(&thread, "own").await
+    } else {
+        old.clone()
+    };
     server.clock.advance_ms(10_000);
     let middle = server.clock_text(0);
     if role == Role::Removed {
@@ -141,7 +151,8 @@ async fn set_the_scene(
         _ => None,
     };
     if let Some(time) = history {
-        chat.add(&thread, &caller, &json!({ "shareHistoryTime": time })).await;
+        chat.add(&thread, &caller, &json!({ "shareHistoryTime": time }))
+            .await;
         own = server.chat(dialect, &caller).say(&thread, "own").await;
     }
     let mut caller = caller;
@@ -151,7 +162,13 @@ async fn set_the_scene(
         Role::NoToken => caller.token = String::new(),
         _ => {}
     }
-    Scene { thread, old, new, own, caller }
+    Scene {
+        thread,
+        old,
+        new,
+        own,
+        caller,
+    }
 }
 
 async fn perform(chat: &Chat<'_>, scene: &Scene, third: &User, fourth: &User, op: Op) -> Answer {
@@ -169,7 +186,8 @@ async fn perform(chat: &Chat<'_>, scene: &Scene, third: &User, fourth: &User, op
         Op::UpdateThread => chat.patch(thread, &json!({ "topic": "changed" })).await,
         Op::DeleteThread => chat.delete(thread).await,
         Op::SendMessage => {
-            chat.post(&format!("{thread}/messages"), &json!({ "content": "x" })).await
+            chat.post(&format!("{thread}/messages"), &json!({ "content": "x" }))
+                .await
         }
         Op::ListMessages => chat.get(&format!("{thread}/messages")).await,
         Op::GetOldMessage => chat.get(&message(&scene.old)).await,
@@ -215,13 +233,20 @@ async fn state_of(chat: &Chat<'_>, thread: &str) -> Vec<Value> {
 
 #[tokio::test]
 async fn every_operation_by_every_kind_of_caller_has_the_status_of_the_matrix() {
-    let other = TestServer::with(Options { resource: 77, ..Options::default() }).await;
+    let other = TestServer::with(Options {
+        resource: 77,
+        ..Options::default()
+    })
+    .await;
     let mut cells = 0;
     let mut wrong = Vec::new();
     for dialect in Dialect::ALL {
         let server = TestServer::start().await;
-        let (author, third, fourth) =
-            (server.user().await, server.user().await, server.user().await);
+        let (author, third, fourth) = (
+            server.user().await,
+            server.user().await,
+            server.user().await,
+        );
         let author_chat = server.chat(dialect, &author);
         for (op, statuses) in MATRIX {
             for (role, expected) in ROLES.into_iter().zip(statuses) {
@@ -229,7 +254,11 @@ async fn every_operation_by_every_kind_of_caller_has_the_status_of_the_matrix() 
                 let before = state_of(&author_chat, &scene.thread).await;
                 let chat = server.chat(dialect, &scene.caller);
                 let answer = perform(&chat, &scene, &third, &fourth, op).await;
-                let expected = if expected == 0 { success(dialect, op) } else { expected };
+                let expected = if expected == 0 {
+                    success(dialect, op)
+                } else {
+                    expected
+                };
                 cells += 1;
                 if answer.status != expected {
                     wrong.push(format!(
@@ -238,21 +267,41 @@ async fn every_operation_by_every_kind_of_caller_has_the_status_of_the_matrix() 
                     ));
                 } else if expected >= 400 {
                     let after = state_of(&author_chat, &scene.thread).await;
-                    assert_eq!(after, before, "{dialect:?} {op:?} by {role:?} changed something");
+                    assert_eq!(
+                        after, before,
+                        "{dialect:?} {op:?} by {role:?} changed something"
+                    );
                     check_refusal(&answer, dialect);
                 }
             }
         }
     }
-    assert!(wrong.is_empty(), "{} of {cells} cells:\n{}", wrong.len(), wrong.join("\n"));
+    assert!(
+        wrong.is_empty(),
+        "{} of {cells} cells:\n{}",
+        wrong.len(),
+        wrong.join("\n")
+    );
     assert_eq!(cells, 3 * 19 * 13);
 }
 
 /// A refusal has its version's shape, and says nothing of what is refused.
 fn check_refusal(answer: &Answer, dialect: Dialect) {
-    let error = if dialect.is_ga() { &answer.json["error"] } else { &answer.json };
-    assert!(error["code"].is_string() && error["message"].is_string(), "{}", answer.text);
-    assert!(!answer.text.contains("old") && !answer.text.contains("new"), "{}", answer.text);
+    let error = if dialect.is_ga() {
+        &answer.json["error"]
+    } else {
+        &answer.json
+    };
+    assert!(
+        error["code"].is_string() && error["message"].is_string(),
+        "{}",
+        answer.text
+    );
+    assert!(
+        !answer.text.contains("old") && !answer.text.contains("new"),
+        "{}",
+        answer.text
+    );
 }
 
 #[tokio::test]

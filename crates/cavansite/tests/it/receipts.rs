@@ -23,7 +23,10 @@ async fn each_participant_has_one_receipt_the_latest() {
         ] {
             let answer = by.post(path, &json!({ "chatMessageId": id })).await;
             let answer = answer.expect(dialect.receipt_sent());
-            assert_eq!((answer.text.as_str(), answer.header("content-length")), ("", Some("0")));
+            assert_eq!(
+                (answer.text.as_str(), answer.header("content-length")),
+                ("", Some("0"))
+            );
         }
         let list = chat.all(&receipts).await;
         assert_eq!(list, other.all(&lower).await);
@@ -38,7 +41,10 @@ async fn each_participant_has_one_receipt_the_latest() {
             }
         });
         assert_eq!(list, expected);
-        assert_eq!(chat.all(&format!("{receipts}?maxPageSize=1")).await, expected);
+        assert_eq!(
+            chat.all(&format!("{receipts}?maxPageSize=1")).await,
+            expected
+        );
         // Who left takes their receipt along.
         chat.remove(&thread, &b).await.expect(204);
         assert_eq!(chat.all(&receipts).await, expected[..1]);
@@ -54,11 +60,20 @@ async fn a_receipt_for_what_one_cannot_see_is_not_found() {
         let thread = chat.thread("t", &[]).await;
         let hidden = chat.say(&thread, "hidden").await;
         server.clock.advance_ms(1000);
-        chat.add(&thread, &b, &json!({ "shareHistoryTime": server.clock_text(0) })).await;
+        chat.add(
+            &thread,
+            &b,
+            &json!({ "shareHistoryTime": server.clock_text(0) }),
+        )
+        .await;
         let receipts = format!("{thread}/readReceipts");
         for id in [hidden.as_str(), "1", "abc", ""] {
             let body = json!({ "chatMessageId": id });
-            server.chat(dialect, &b).post(&receipts, &body).await.expect(404);
+            server
+                .chat(dialect, &b)
+                .post(&receipts, &body)
+                .await
+                .expect(404);
         }
         assert!(chat.all(&receipts).await.is_empty());
     }
@@ -66,7 +81,10 @@ async fn a_receipt_for_what_one_cannot_see_is_not_found() {
 
 #[tokio::test]
 async fn receipts_and_typing_end_above_20_people_in_azure_and_not_in_open() {
-    for (server, status) in [(TestServer::start().await, 200), (TestServer::azure().await, 403)] {
+    for (server, status) in [
+        (TestServer::start().await, 200),
+        (TestServer::azure().await, 403),
+    ] {
         let a = server.user().await;
         let chat = server.chat(Dialect::Ga2025, &a);
         let thread = chat.thread("t", &[]).await;
@@ -76,7 +94,11 @@ async fn receipts_and_typing_end_above_20_people_in_azure_and_not_in_open() {
         let id = chat.say(&thread, "x").await;
         let answers = async || {
             [
-                chat.post(&format!("{thread}/readReceipts"), &json!({ "chatMessageId": id })).await,
+                chat.post(
+                    &format!("{thread}/readReceipts"),
+                    &json!({ "chatMessageId": id }),
+                )
+                .await,
                 chat.get(&format!("{thread}/readReceipts")).await,
                 chat.post(&format!("{thread}/typing"), &json!({})).await,
             ]

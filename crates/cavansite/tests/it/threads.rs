@@ -31,9 +31,15 @@ async fn the_beta_answers_a_create_with_a_status_for_each_part() {
     );
     let location = format!("https://{HOST}/chat/threads/{}", thread.replace(':', "%3A"));
     assert_eq!(answer.header("location"), Some(location.as_str()));
-    assert_eq!(answer.header("content-type"), Some("application/json; charset=utf-8"));
+    assert_eq!(
+        answer.header("content-type"),
+        Some("application/json; charset=utf-8")
+    );
 
-    let got = chat.get(&format!("/chat/threads/{thread}")).await.expect(200);
+    let got = chat
+        .get(&format!("/chat/threads/{thread}"))
+        .await
+        .expect(200);
     assert_eq!(
         got.json,
         json!({
@@ -52,8 +58,8 @@ async fn ga_answers_a_create_with_the_thread_and_who_is_not_in_it() {
     let (a, b) = (server.user().await, server.user().await);
     let chat = server.chat(Dialect::Ga2025, &a);
     let unknown = format!("8:acs:{}_none", server.resource);
-    let people = [b.id.as_str(), &unknown, "4:+12345"]
-        .map(|id| Dialect::Ga2025.person(id, &Value::Null));
+    let people =
+        [b.id.as_str(), &unknown, "4:+12345"].map(|id| Dialect::Ga2025.person(id, &Value::Null));
     let body = json!({
         "topic": "t", "participants": people, "metadata": { "k": "v", "empty": "" },
         "retentionPolicy": { "kind": "threadCreationDate", "deleteThreadAfterDays": 30 },
@@ -73,15 +79,29 @@ async fn ga_answers_a_create_with_the_thread_and_who_is_not_in_it() {
             { "target": "4:+12345", "code": "403", "message": "Permissions check failed" },
         ]})
     );
-    assert_eq!(chat.get(&format!("/chat/threads/{id}")).await.expect(200).json, thread);
+    assert_eq!(
+        chat.get(&format!("/chat/threads/{id}"))
+            .await
+            .expect(200)
+            .json,
+        thread
+    );
 
     // A version from before those fields neither takes nor shows them.
     let old = server.chat(Dialect::Ga2024, &a);
-    let shown = old.get(&format!("/chat/threads/{id}")).await.expect(200).json;
+    let shown = old
+        .get(&format!("/chat/threads/{id}"))
+        .await
+        .expect(200)
+        .json;
     assert!(shown.get("metadata").is_none() && shown.get("retentionPolicy").is_none());
     let answer = old.post("/chat/threads", &body).await.expect(201);
     let id = answer.json["chatThread"]["id"].as_str().unwrap();
-    let shown = chat.get(&format!("/chat/threads/{id}")).await.expect(200).json;
+    let shown = chat
+        .get(&format!("/chat/threads/{id}"))
+        .await
+        .expect(200)
+        .json;
     assert!(shown.get("metadata").is_none() && shown.get("retentionPolicy").is_none());
 }
 
@@ -97,7 +117,10 @@ async fn the_creator_takes_part_even_where_not_listed() {
         assert_eq!(dialect.id_of(&people[0]), a.id);
         chat.say(&thread, "still here").await;
     }
-    let answer = server.chat(Dialect::Ga2025, &a).post("/chat/threads", &json!({"topic":"t"})).await;
+    let answer = server
+        .chat(Dialect::Ga2025, &a)
+        .post("/chat/threads", &json!({"topic":"t"}))
+        .await;
     assert!(answer.expect(201).json.get("invalidParticipants").is_none());
 }
 
@@ -114,13 +137,23 @@ async fn a_repeated_create_finds_the_first_thread_whatever_it_says() {
     };
     let first = create(&a, "repeatability-request-id", "r1", "first").await;
     server.clock.advance_ms(5000);
-    assert_eq!(create(&a, "repeatability-request-id", "r1", "second").await, first);
+    assert_eq!(
+        create(&a, "repeatability-request-id", "r1", "second").await,
+        first
+    );
     assert_eq!(create(&a, "idempotency-token", "r1", "third").await, first);
     let other = create(&a, "repeatability-request-id", "r2", "first").await;
     assert_ne!(other["id"], first["id"], "another id makes another thread");
     let others = create(&b, "repeatability-request-id", "r1", "first").await;
     assert_ne!(others["id"], first["id"], "ids belong to their caller");
-    assert_eq!(server.chat(Dialect::Ga2025, &a).all("/chat/threads").await.len(), 2);
+    assert_eq!(
+        server
+            .chat(Dialect::Ga2025, &a)
+            .all("/chat/threads")
+            .await
+            .len(),
+        2
+    );
 }
 
 #[tokio::test]
@@ -135,10 +168,20 @@ async fn a_thread_made_in_one_version_reads_right_in_every_other() {
             let reader = server.chat(read_in, &b);
             let got = reader.get(&thread).await.expect(200).json;
             assert_eq!(got["topic"], "topic");
-            let message = reader.get(&format!("{thread}/messages/{id}")).await.expect(200).json;
+            let message = reader
+                .get(&format!("{thread}/messages/{id}"))
+                .await
+                .expect(200)
+                .json;
             assert_eq!(read_in.text_of(&message), "hello");
             assert_eq!(reader.texts(&thread).await, ["hello"]);
-            assert_eq!(reader.all(&format!("{thread}/{}", read_in.people())).await.len(), 2);
+            assert_eq!(
+                reader
+                    .all(&format!("{thread}/{}", read_in.people()))
+                    .await
+                    .len(),
+                2
+            );
         }
     }
 }
@@ -159,17 +202,31 @@ async fn threads_are_listed_newest_activity_first_and_page_by_page() {
         server.clock.advance_ms(1000);
         chat.say(&threads[1], "newest").await;
         let topics = |items: &[Value]| -> Vec<String> {
-            items.iter().map(|item| item["topic"].as_str().unwrap().to_owned()).collect()
+            items
+                .iter()
+                .map(|item| item["topic"].as_str().unwrap().to_owned())
+                .collect()
         };
         let whole = chat.all("/chat/threads").await;
         assert_eq!(topics(&whole), ["two", "five", "four", "three", "one"]);
         assert_eq!(chat.all("/chat/threads?maxPageSize=2").await, whole);
         assert_eq!(whole[0]["lastMessageReceivedOn"], "2020-11-11T00:38:44Z");
-        assert_eq!(whole[0].get("isDeleted"), (!dialect.is_ga()).then_some(&json!(false)));
-        let recent = chat.all("/chat/threads?startTime=2020-11-11T00:38:42.692Z").await;
+        assert_eq!(
+            whole[0].get("isDeleted"),
+            (!dialect.is_ga()).then_some(&json!(false))
+        );
+        let recent = chat
+            .all("/chat/threads?startTime=2020-11-11T00:38:42.692Z")
+            .await;
         assert_eq!(topics(&recent), ["two", "five", "four"]);
     }
-    assert!(server.chat(Dialect::Ga2025, &a).all("/chat/threads").await.is_empty());
+    assert!(
+        server
+            .chat(Dialect::Ga2025, &a)
+            .all("/chat/threads")
+            .await
+            .is_empty()
+    );
 }
 
 #[tokio::test]
@@ -201,22 +258,41 @@ async fn metadata_and_retention_of_a_thread_change_where_the_version_has_them() 
     let a = server.user().await;
     let chat = server.chat(Dialect::Ga2025, &a);
     let thread = chat.thread("t", &[]).await;
-    let change = json!({ "metadata": { "a": "1", "b": "2" }, "retentionPolicy": { "kind": "none" } });
-    server.chat(Dialect::Ga2024, &a).patch(&thread, &change).await.expect(204);
+    let change =
+        json!({ "metadata": { "a": "1", "b": "2" }, "retentionPolicy": { "kind": "none" } });
+    server
+        .chat(Dialect::Ga2024, &a)
+        .patch(&thread, &change)
+        .await
+        .expect(204);
     assert!(chat.get(&thread).await.json.get("metadata").is_none());
     chat.patch(&thread, &change).await.expect(204);
-    chat.patch(&thread, &json!({ "metadata": { "a": "", "c": "3" } })).await.expect(204);
+    chat.patch(&thread, &json!({ "metadata": { "a": "", "c": "3" } }))
+        .await
+        .expect(204);
     let got = chat.get(&thread).await.expect(200).json;
-    assert_eq!(got["metadata"], json!({ "b": "2", "c": "3" }), "an empty value removes its key");
+    assert_eq!(
+        got["metadata"],
+        json!({ "b": "2", "c": "3" }),
+        "an empty value removes its key"
+    );
     assert_eq!(got["retentionPolicy"], json!({ "kind": "none" }));
-    assert_eq!(chat.all(&format!("{thread}/messages")).await.len(), 2, "and nothing is said");
+    assert_eq!(
+        chat.all(&format!("{thread}/messages")).await.len(),
+        2,
+        "and nothing is said"
+    );
 }
 
 #[tokio::test]
 async fn a_deleted_thread_is_gone_for_those_in_it_and_refused_to_others() {
     let server = TestServer::start().await;
-    let (a, b, removed, stranger) =
-        (server.user().await, server.user().await, server.user().await, server.user().await);
+    let (a, b, removed, stranger) = (
+        server.user().await,
+        server.user().await,
+        server.user().await,
+        server.user().await,
+    );
     for dialect in Dialect::ALL {
         let chat = server.chat(dialect, &a);
         let thread = chat.thread_with(&[&b, &removed]).await;
@@ -227,8 +303,12 @@ async fn a_deleted_thread_is_gone_for_those_in_it_and_refused_to_others() {
             let chat = server.chat(dialect, user);
             chat.get(&thread).await.expect(404);
             chat.get(&format!("{thread}/messages")).await.expect(404);
-            chat.get(&format!("{thread}/messages/{message}")).await.expect(404);
-            chat.post(&format!("{thread}/messages"), &json!({"content":"x"})).await.expect(404);
+            chat.get(&format!("{thread}/messages/{message}"))
+                .await
+                .expect(404);
+            chat.post(&format!("{thread}/messages"), &json!({"content":"x"}))
+                .await
+                .expect(404);
             chat.delete(&thread).await.expect(204);
             assert!(chat.all("/chat/threads").await.is_empty());
         }
@@ -254,8 +334,12 @@ async fn a_thread_that_never_was_is_not_found() {
         ] {
             let answer = chat.get(&format!("/chat/threads/{id}")).await.expect(404);
             assert_eq!(answer.code(), "NotFound", "{id}");
-            chat.delete(&format!("/chat/threads/{id}")).await.expect(404);
-            chat.get(&format!("/chat/threads/{id}/messages")).await.expect(404);
+            chat.delete(&format!("/chat/threads/{id}"))
+                .await
+                .expect(404);
+            chat.get(&format!("/chat/threads/{id}/messages"))
+                .await
+                .expect(404);
         }
     }
 }
@@ -265,7 +349,10 @@ async fn the_first_messages_of_a_thread_name_its_people_and_its_topic() {
     let server = TestServer::start().await;
     let (a, b) = (server.user().await, server.user().await);
     let chat = server.chat(Dialect::Preview2, &a);
-    let names = [json!({ "id": a.id, "displayName": "A <b>" }), json!({ "id": b.id })];
+    let names = [
+        json!({ "id": a.id, "displayName": "A <b>" }),
+        json!({ "id": b.id }),
+    ];
     let thread = chat.thread("T & U", &names).await;
     let thread_id = thread.strip_prefix("/chat/threads/").unwrap();
     let (first, second) = (1_605_055_118_692_i64, 1_605_055_118_693_i64);
@@ -296,7 +383,10 @@ async fn the_first_messages_of_a_thread_name_its_people_and_its_topic() {
     );
 
     let identifier = |id: &str| json!({ "rawId": id, "communicationUser": { "id": id } });
-    let list = server.chat(Dialect::Ga2025, &b).all(&format!("{thread}/messages")).await;
+    let list = server
+        .chat(Dialect::Ga2025, &b)
+        .all(&format!("{thread}/messages"))
+        .await;
     assert_eq!(
         list,
         [
@@ -326,7 +416,11 @@ async fn the_first_messages_of_a_thread_name_its_people_and_its_topic() {
 #[tokio::test]
 async fn links_use_the_public_url_where_the_request_came_to_another_name() {
     let public_url = Some("https://chat.example.com/");
-    let server = TestServer::with(Options { public_url, ..Options::default() }).await;
+    let server = TestServer::with(Options {
+        public_url,
+        ..Options::default()
+    })
+    .await;
     let a = server.user().await;
     let chat = server.chat(Dialect::Ga2025, &a);
     for (host, base) in [
@@ -341,6 +435,9 @@ async fn links_use_the_public_url_where_the_request_came_to_another_name() {
         request.headers_mut().insert("host", host.parse().unwrap());
         let answer = server.send(request).await.expect(201);
         let location = answer.header("location").unwrap();
-        assert!(location.starts_with(&format!("{base}/chat/threads/19%3A")), "{location}");
+        assert!(
+            location.starts_with(&format!("{base}/chat/threads/19%3A")),
+            "{location}"
+        );
     }
 }

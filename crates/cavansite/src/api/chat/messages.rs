@@ -27,8 +27,15 @@ pub(in crate::api) async fn send_chat_message(
         .get("x-ms-client-request-id")
         .and_then(|value| Uuid::try_parse_ascii(value.as_bytes()).ok())
         .map(RequestId);
-    let id = call.app.chat.send_message(&call.caller, &thread, request).await?;
-    let location = format!("{}/messages/{id}", location_of_thread(&call.base_url, &thread));
+    let id = call
+        .app
+        .chat
+        .send_message(&call.caller, &thread, request)
+        .await?;
+    let location = format!(
+        "{}/messages/{id}",
+        location_of_thread(&call.base_url, &thread)
+    );
     let result = SendChatMessageResult { id: Decimal(id.0) };
     Ok(created(Json::new(StatusCode::CREATED, &result), &location))
 }
@@ -39,23 +46,35 @@ pub(in crate::api) async fn list_chat_messages(
     RawQuery(query): RawQuery,
 ) -> ApiResult<Response> {
     let page = paging::message_page(query.as_deref(), &thread, call.app.chat.limits())?;
-    let messages = call.app.chat.list_messages(&call.caller, &thread, page).await?;
+    let messages = call
+        .app
+        .chat
+        .list_messages(&call.caller, &thread, page)
+        .await?;
     let last = messages.last().filter(|_| messages.len() == page.limit);
     let next = last.and_then(|last| {
         let version = call.version.name();
         paging::next_messages(&call.base_url, &thread, &page, last.version, version)
     });
     let thread = id_of(&thread)?;
-    Ok(shape(call.version).messages(call.version, thread, &messages, next).into_response())
+    Ok(shape(call.version)
+        .messages(call.version, thread, &messages, next)
+        .into_response())
 }
 
 pub(in crate::api) async fn get_chat_message(
     call: ChatCall,
     Path((thread, message)): Path<(String, String)>,
 ) -> ApiResult<Response> {
-    let found = call.app.chat.get_message(&call.caller, &thread, &message).await?;
+    let found = call
+        .app
+        .chat
+        .get_message(&call.caller, &thread, &message)
+        .await?;
     let thread = id_of(&thread)?;
-    Ok(shape(call.version).message(call.version, thread, &found).into_response())
+    Ok(shape(call.version)
+        .message(call.version, thread, &found)
+        .into_response())
 }
 
 pub(in crate::api) async fn update_chat_message(
@@ -65,7 +84,10 @@ pub(in crate::api) async fn update_chat_message(
 ) -> ApiResult<Response> {
     let shape = shape(call.version);
     let change = shape.read_message_change(call.version, &body)?;
-    call.app.chat.update_message(&call.caller, &thread, &message, change).await?;
+    call.app
+        .chat
+        .update_message(&call.caller, &thread, &message, change)
+        .await?;
     Ok(empty(shape.changed()))
 }
 
@@ -73,7 +95,10 @@ pub(in crate::api) async fn delete_chat_message(
     call: ChatCall,
     Path((thread, message)): Path<(String, String)>,
 ) -> ApiResult<Response> {
-    call.app.chat.delete_message(&call.caller, &thread, &message).await?;
+    call.app
+        .chat
+        .delete_message(&call.caller, &thread, &message)
+        .await?;
     Ok(empty(StatusCode::NO_CONTENT))
 }
 

@@ -26,7 +26,9 @@ impl IntoResponse for Json {
 fn empty(status: StatusCode) -> Response {
     let mut response = status.into_response();
     if status != StatusCode::NO_CONTENT {
-        response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
+        response
+            .headers_mut()
+            .insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
     }
     response
 }
@@ -48,6 +50,10 @@ fn location_of_thread(base_url: &str, thread: &str) -> String {
 impl ChatCall {
     /// Refuses a version that does not have the operation.
     fn require_family(&self, family: ChatFamily) -> ApiResult<()> {
-        if self.version.family() == family { Ok(()) } else { Err(ApiError::version_unsupported()) }
+        if self.version.family() == family {
+            Ok(())
+        } else {
+            Err(ApiError::version_unsupported())
+        }
     }
 }

@@ -38,11 +38,16 @@ async fn list(
     query: Option<&str>,
 ) -> ApiResult<Response> {
     let slice = Slice::of(query, call.app.chat.limits())?;
-    let participants = call.app.chat.list_participants(&call.caller, thread).await?;
+    let participants = call
+        .app
+        .chat
+        .list_participants(&call.caller, thread)
+        .await?;
     let path = format!("/chat/threads/{thread}/{people}");
-    let (participants, next) =
-        slice.cut(participants, &call.base_url, &path, call.version.name());
-    Ok(shape(call.version).participants(call.version, &participants, next).into_response())
+    let (participants, next) = slice.cut(participants, &call.base_url, &path, call.version.name());
+    Ok(shape(call.version)
+        .participants(call.version, &participants, next)
+        .into_response())
 }
 
 pub(in crate::api) async fn add_chat_members(
@@ -67,7 +72,11 @@ async fn add(call: ChatCall, thread: &str, body: &[u8]) -> ApiResult<Response> {
     let shape = shape(call.version);
     let people = shape.read_participants(call.version, body)?;
     let listed: Vec<_> = people.iter().map(|person| person.raw_id.clone()).collect();
-    let refused = call.app.chat.add_participants(&call.caller, thread, people).await?;
+    let refused = call
+        .app
+        .chat
+        .add_participants(&call.caller, thread, people)
+        .await?;
     Ok(shape.participants_added(&listed, &refused).into_response())
 }
 
@@ -93,6 +102,9 @@ pub(in crate::api) async fn remove_chat_participant(
 }
 
 async fn remove(call: ChatCall, thread: &str, raw_id: &str) -> ApiResult<Response> {
-    call.app.chat.remove_participant(&call.caller, thread, raw_id).await?;
+    call.app
+        .chat
+        .remove_participant(&call.caller, thread, raw_id)
+        .await?;
     Ok(empty(StatusCode::NO_CONTENT))
 }

@@ -19,7 +19,10 @@ pub(in crate::api) async fn send_chat_read_receipt(
 ) -> ApiResult<Response> {
     let request: SendReadReceiptRequest = json(&body)?;
     let message = &request.chat_message_id;
-    call.app.chat.send_read_receipt(&call.caller, &thread, message).await?;
+    call.app
+        .chat
+        .send_read_receipt(&call.caller, &thread, message)
+        .await?;
     Ok(empty(shape(call.version).receipt_sent()))
 }
 
@@ -29,12 +32,18 @@ pub(in crate::api) async fn list_chat_read_receipts(
     RawQuery(query): RawQuery,
 ) -> ApiResult<Response> {
     let slice = Slice::of(query.as_deref(), call.app.chat.limits())?;
-    let receipts = call.app.chat.list_read_receipts(&call.caller, &thread).await?;
+    let receipts = call
+        .app
+        .chat
+        .list_read_receipts(&call.caller, &thread)
+        .await?;
     let name = match call.version.family() {
         ChatFamily::Preview2 => "readreceipts",
         ChatFamily::Ga => "readReceipts",
     };
     let path = format!("/chat/threads/{thread}/{name}");
     let (receipts, next) = slice.cut(receipts, &call.base_url, &path, call.version.name());
-    Ok(shape(call.version).receipts(&receipts, next).into_response())
+    Ok(shape(call.version)
+        .receipts(&receipts, next)
+        .into_response())
 }

@@ -21,7 +21,11 @@ pub(in crate::api) async fn create_chat_thread(
 ) -> ApiResult<Response> {
     let shape = shape(call.version);
     let mut request = shape.read_thread(call.version, &body)?;
-    let listed: Vec<_> = request.participants.iter().map(|p| p.raw_id.clone()).collect();
+    let listed: Vec<_> = request
+        .participants
+        .iter()
+        .map(|p| p.raw_id.clone())
+        .collect();
     request.repeat_id = REPEAT_HEADERS
         .iter()
         .find_map(|name| headers.get(*name))
@@ -29,7 +33,10 @@ pub(in crate::api) async fn create_chat_thread(
         .filter(|id| !id.is_empty());
     let thread = call.app.chat.create_thread(&call.caller, request).await?;
     let location = location_of_thread(&call.base_url, &thread.thread.id.to_string());
-    Ok(created(shape.thread_created(call.version, &listed, &thread), &location))
+    Ok(created(
+        shape.thread_created(call.version, &listed, &thread),
+        &location,
+    ))
 }
 
 pub(in crate::api) async fn list_chat_threads(
@@ -53,7 +60,10 @@ pub(in crate::api) async fn get_chat_thread(
     let shape = shape(call.version);
     let found = call.app.chat.get_thread(&call.caller, &thread).await?;
     let people = if shape.thread_shows_participants() {
-        call.app.chat.list_participants(&call.caller, &thread).await?
+        call.app
+            .chat
+            .list_participants(&call.caller, &thread)
+            .await?
     } else {
         Vec::new()
     };
@@ -67,7 +77,10 @@ pub(in crate::api) async fn update_chat_thread(
 ) -> ApiResult<Response> {
     let shape = shape(call.version);
     let change = shape.read_thread_change(call.version, &body)?;
-    call.app.chat.update_thread(&call.caller, &thread, change).await?;
+    call.app
+        .chat
+        .update_thread(&call.caller, &thread, change)
+        .await?;
     Ok(empty(shape.changed()))
 }
 

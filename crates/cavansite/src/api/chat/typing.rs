@@ -16,6 +16,9 @@ pub(in crate::api) async fn send_typing_notification(
     Body(body): Body,
 ) -> ApiResult<Response> {
     let name = shape(call.version).read_typing(call.version, &body)?;
-    call.app.chat.send_typing_notification(&call.caller, &thread, name.as_deref()).await?;
+    call.app
+        .chat
+        .send_typing_notification(&call.caller, &thread, name.as_deref())
+        .await?;
     Ok(empty(StatusCode::OK))
 }

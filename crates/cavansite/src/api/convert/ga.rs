@@ -36,18 +36,13 @@ impl ChatShape for Ga {
         Ok(ThreadToCreate {
             topic: request.topic,
             participants: people_to_add(version, people)?,
-            metadata: pairs(version, Feature::ThreadMetadata, request.metadata)
-                .unwrap_or_default(),
+            metadata: pairs(version, Feature::ThreadMetadata, request.metadata).unwrap_or_default(),
             retention: retention(version, request.retention_policy)?,
             repeat_id: None,
         })
     }
 
-    fn read_thread_change(
-        &self,
-        version: ChatApiVersion,
-        body: &[u8],
-    ) -> ApiResult<ThreadChange> {
+    fn read_thread_change(&self, version: ChatApiVersion, body: &[u8]) -> ApiResult<ThreadChange> {
         let request: UpdateChatThreadRequest = json_or_default(body)?;
         Ok(ThreadChange {
             topic: request.topic,
@@ -115,12 +110,17 @@ impl ChatShape for Ga {
         let id = created.thread.id.to_string();
         let chat_thread = properties(version, &id, &created.thread);
         let invalid_participants = invalid(&created.refused);
-        let result = CreateChatThreadResult { chat_thread, invalid_participants };
+        let result = CreateChatThreadResult {
+            chat_thread,
+            invalid_participants,
+        };
         Json::new(StatusCode::CREATED, &result)
     }
 
     fn participants_added(&self, _: &[String], refused: &[RefusedParticipant]) -> Json {
-        let result = AddChatParticipantsResult { invalid_participants: invalid(refused) };
+        let result = AddChatParticipantsResult {
+            invalid_participants: invalid(refused),
+        };
         Json::new(StatusCode::CREATED, &result)
     }
 
@@ -163,7 +163,10 @@ impl ChatShape for Ga {
         messages: &[Arc<Message>],
         next_link: Option<String>,
     ) -> Json {
-        let value = messages.iter().map(|message| wire_message(version, message)).collect();
+        let value = messages
+            .iter()
+            .map(|message| wire_message(version, message))
+            .collect();
         Json::ok(&Collection { value, next_link })
     }
 
@@ -173,7 +176,10 @@ impl ChatShape for Ga {
         people: &[Participant],
         next_link: Option<String>,
     ) -> Json {
-        let value = people.iter().map(|person| participant(version, person)).collect();
+        let value = people
+            .iter()
+            .map(|person| participant(version, person))
+            .collect();
         Json::ok(&Collection { value, next_link })
     }
 
@@ -202,7 +208,9 @@ fn pairs(
     feature: Feature,
     metadata: Option<MetadataRequest>,
 ) -> Option<Metadata> {
-    metadata.filter(|_| feature.is_in(version)).map(|pairs| pairs.0)
+    metadata
+        .filter(|_| feature.is_in(version))
+        .map(|pairs| pairs.0)
 }
 
 /// A stored map, where the version has it and it is not empty.
@@ -217,9 +225,11 @@ fn retention(
     match policy.filter(|_| Feature::RetentionPolicy.is_in(version)) {
         None => Ok(None),
         Some(ChatRetentionPolicy::None {}) => Ok(Some(RetentionPolicy::Keep)),
-        Some(ChatRetentionPolicy::ThreadCreationDate { delete_thread_after_days }) => {
-            Ok(Some(RetentionPolicy::days_after_creation(delete_thread_after_days)?))
-        }
+        Some(ChatRetentionPolicy::ThreadCreationDate {
+            delete_thread_after_days,
+        }) => Ok(Some(RetentionPolicy::days_after_creation(
+            delete_thread_after_days,
+        )?)),
     }
 }
 
@@ -228,14 +238,19 @@ fn people_to_add(
     people: Vec<ChatParticipantRequest>,
 ) -> ApiResult<Vec<ParticipantToAdd>> {
     let person_to_add = |person: ChatParticipantRequest| {
-        let raw_id = person.communication_identifier.into_raw_id().ok_or_else(|| {
-            let message = "A communicationIdentifier needs rawId or communicationUser.id.";
-            ApiError::invalid(Some("communicationIdentifier"), message)
-        })?;
+        let raw_id = person
+            .communication_identifier
+            .into_raw_id()
+            .ok_or_else(|| {
+                let message = "A communicationIdentifier needs rawId or communicationUser.id.";
+                ApiError::invalid(Some("communicationIdentifier"), message)
+            })?;
         Ok(ParticipantToAdd {
             raw_id,
             display_name: person.display_name,
-            share_history_time: person.share_history_time.map(|t| Timestamp::from_millis(t.0)),
+            share_history_time: person
+                .share_history_time
+                .map(|t| Timestamp::from_millis(t.0)),
             metadata: pairs(version, Feature::ParticipantMetadata, person.metadata)
                 .unwrap_or_default(),
         })
@@ -248,7 +263,11 @@ fn invalid(refused: &[RefusedParticipant]) -> Vec<InvalidParticipant<'_>> {
         .iter()
         .map(|person| {
             let (_, code, message) = refusal_words(person.refusal);
-            InvalidParticipant { target: &person.raw_id, code, message }
+            InvalidParticipant {
+                target: &person.raw_id,
+                code,
+                message,
+            }
         })
         .collect()
 }
@@ -258,7 +277,9 @@ fn properties<'a>(
     id: &'a str,
     thread: &'a Thread,
 ) -> ChatThreadProperties<'a> {
-    let policy = thread.retention.filter(|_| Feature::RetentionPolicy.is_in(version));
+    let policy = thread
+        .retention
+        .filter(|_| Feature::RetentionPolicy.is_in(version));
     ChatThreadProperties {
         id,
         topic: &thread.topic,
@@ -269,9 +290,9 @@ fn properties<'a>(
         metadata: shown(version, Feature::ThreadMetadata, &thread.metadata),
         retention_policy: policy.map(|policy| match policy {
             RetentionPolicy::Keep => ChatRetentionPolicy::None {},
-            RetentionPolicy::DaysAfterCreation(days) => {
-                ChatRetentionPolicy::ThreadCreationDate { delete_thread_after_days: days.into() }
-            }
+            RetentionPolicy::DaysAfterCreation(days) => ChatRetentionPolicy::ThreadCreationDate {
+                delete_thread_after_days: days.into(),
+            },
         }),
     }
 }
@@ -301,22 +322,37 @@ fn wire_message(version: ChatApiVersion, message: &Message) -> ChatMessage<'_> {
     };
     let people = |participants| -> Option<Vec<ChatParticipant<'_>>> {
         let participants: &[Participant] = participants;
-        Some(participants.iter().map(|person| participant(version, person)).collect())
+        Some(
+            participants
+                .iter()
+                .map(|person| participant(version, person))
+                .collect(),
+        )
     };
     let (r#type, initiator) = match &message.content {
         MessageContent::User(sent) => {
             fill_in_user_message(&mut wire, version, sent);
             return wire;
         }
-        MessageContent::TopicUpdated { initiator, topic, .. } => {
+        MessageContent::TopicUpdated {
+            initiator, topic, ..
+        } => {
             wire.content.topic = Some(topic);
             ("topicUpdated", initiator)
         }
-        MessageContent::ParticipantsAdded { initiator, participants, .. } => {
+        MessageContent::ParticipantsAdded {
+            initiator,
+            participants,
+            ..
+        } => {
             wire.content.participants = people(participants);
             ("participantAdded", initiator)
         }
-        MessageContent::ParticipantsRemoved { initiator, participants, .. } => {
+        MessageContent::ParticipantsRemoved {
+            initiator,
+            participants,
+            ..
+        } => {
             wire.content.participants = people(participants);
             ("participantRemoved", initiator)
         }

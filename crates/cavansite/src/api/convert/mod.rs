@@ -9,8 +9,7 @@ use cavansite_core::chat::{
     CreatedThread, MessageToSend, ParticipantToAdd, Refusal, RefusedParticipant, ThreadToCreate,
 };
 use cavansite_core::model::{
-    Message, MessageChange, Participant, ReadReceipt, Thread, ThreadChange, ThreadId,
-    ThreadSummary,
+    Message, MessageChange, Participant, ReadReceipt, Thread, ThreadChange, ThreadId, ThreadSummary,
 };
 use cavansite_protocol::version::{ChatApiVersion, ChatFamily};
 use serde::Serialize;
@@ -32,11 +31,8 @@ pub(super) trait ChatShape: Send + Sync {
     /// Reads the body of a send.
     fn read_message(&self, version: ChatApiVersion, body: &[u8]) -> ApiResult<MessageToSend>;
     /// Reads the body of an edit.
-    fn read_message_change(
-        &self,
-        version: ChatApiVersion,
-        body: &[u8],
-    ) -> ApiResult<MessageChange>;
+    fn read_message_change(&self, version: ChatApiVersion, body: &[u8])
+    -> ApiResult<MessageChange>;
     /// Reads the name that a typing notification is to show.
     fn read_typing(&self, version: ChatApiVersion, body: &[u8]) -> ApiResult<Option<String>>;
 
@@ -98,7 +94,10 @@ impl Json {
     /// Renders a value.
     pub(super) fn new(status: StatusCode, value: &impl Serialize) -> Self {
         // Strings, numbers and maps of strings always serialise.
-        Self { status, body: serde_json::to_vec(value).unwrap_or_default() }
+        Self {
+            status,
+            body: serde_json::to_vec(value).unwrap_or_default(),
+        }
     }
 
     fn ok(value: &impl Serialize) -> Self {

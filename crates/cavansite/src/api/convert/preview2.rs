@@ -41,7 +41,10 @@ impl ChatShape for Preview2 {
 
     fn read_thread_change(&self, _: ChatApiVersion, body: &[u8]) -> ApiResult<ThreadChange> {
         let request: UpdateChatThreadRequest = json_or_default(body)?;
-        Ok(ThreadChange { topic: request.topic, ..ThreadChange::default() })
+        Ok(ThreadChange {
+            topic: request.topic,
+            ..ThreadChange::default()
+        })
     }
 
     fn read_participants(
@@ -86,12 +89,18 @@ impl ChatShape for Preview2 {
         let mut multiple_status = statuses(listed, &created.refused);
         // The thread comes last, and SDKs look for it by its type.
         multiple_status.push(status(&id, "Thread"));
-        Json::new(StatusCode::MULTI_STATUS, &MultiStatusResponse { multiple_status })
+        Json::new(
+            StatusCode::MULTI_STATUS,
+            &MultiStatusResponse { multiple_status },
+        )
     }
 
     fn participants_added(&self, listed: &[String], refused: &[RefusedParticipant]) -> Json {
         let multiple_status = statuses(listed, refused);
-        Json::new(StatusCode::MULTI_STATUS, &MultiStatusResponse { multiple_status })
+        Json::new(
+            StatusCode::MULTI_STATUS,
+            &MultiStatusResponse { multiple_status },
+        )
     }
 
     fn changed(&self) -> StatusCode {
@@ -141,7 +150,10 @@ impl ChatShape for Preview2 {
         next_link: Option<String>,
     ) -> Json {
         let thread = thread.to_string();
-        let value = messages.iter().map(|message| wire_message(&thread, message)).collect();
+        let value = messages
+            .iter()
+            .map(|message| wire_message(&thread, message))
+            .collect();
         Json::ok(&Collection { value, next_link })
     }
 
@@ -151,7 +163,10 @@ impl ChatShape for Preview2 {
         people: &[Participant],
         next_link: Option<String>,
     ) -> Json {
-        Json::ok(&Collection { value: people.iter().map(member).collect(), next_link })
+        Json::ok(&Collection {
+            value: people.iter().map(member).collect(),
+            next_link,
+        })
     }
 
     fn receipts(&self, receipts: &[ReadReceipt], next_link: Option<String>) -> Json {
@@ -182,7 +197,9 @@ fn person_to_add(person: ChatThreadMemberRequest) -> ParticipantToAdd {
     ParticipantToAdd {
         raw_id: person.id,
         display_name: person.display_name,
-        share_history_time: person.share_history_time.map(|t| Timestamp::from_millis(t.0)),
+        share_history_time: person
+            .share_history_time
+            .map(|t| Timestamp::from_millis(t.0)),
         metadata: Metadata::new(),
     }
 }
@@ -196,7 +213,12 @@ fn member(person: &Participant) -> ChatThreadMember<'_> {
 }
 
 fn status<'a>(id: &'a str, r#type: &'static str) -> IndividualStatusResponse<'a> {
-    IndividualStatusResponse { id, status_code: 201, message: None, r#type }
+    IndividualStatusResponse {
+        id,
+        status_code: 201,
+        message: None,
+        r#type,
+    }
 }
 
 /// What became of each person listed, in the request's order.
@@ -204,8 +226,10 @@ fn statuses<'a>(
     listed: &'a [String],
     refused: &[RefusedParticipant],
 ) -> Vec<IndividualStatusResponse<'a>> {
-    let refused: HashMap<_, _> =
-        refused.iter().map(|person| (person.raw_id.as_str(), person.refusal)).collect();
+    let refused: HashMap<_, _> = refused
+        .iter()
+        .map(|person| (person.raw_id.as_str(), person.refusal))
+        .collect();
     let of = |id: &'a String| {
         let mut status = status(id, "ThreadMember");
         if let Some(refusal) = refused.get(id.as_str()) {
@@ -232,20 +256,47 @@ fn wire_message<'a>(thread: &'a str, message: &'a Message) -> ChatMessage<'a> {
     };
     match &message.content {
         MessageContent::User(sent) => fill_in_user_message(&mut wire, sent),
-        MessageContent::TopicUpdated { initiator, initiator_display_name, topic } => {
+        MessageContent::TopicUpdated {
+            initiator,
+            initiator_display_name,
+            topic,
+        } => {
             wire.r#type = "ThreadActivity/TopicUpdate";
             let change = SystemChange::Topic(topic);
-            wire.content = xml(message, initiator, initiator_display_name.as_deref(), change);
+            wire.content = xml(
+                message,
+                initiator,
+                initiator_display_name.as_deref(),
+                change,
+            );
         }
-        MessageContent::ParticipantsAdded { initiator, initiator_display_name, participants } => {
+        MessageContent::ParticipantsAdded {
+            initiator,
+            initiator_display_name,
+            participants,
+        } => {
             wire.r#type = "ThreadActivity/AddMember";
             let change = SystemChange::Added(people(participants));
-            wire.content = xml(message, initiator, initiator_display_name.as_deref(), change);
+            wire.content = xml(
+                message,
+                initiator,
+                initiator_display_name.as_deref(),
+                change,
+            );
         }
-        MessageContent::ParticipantsRemoved { initiator, initiator_display_name, participants } => {
+        MessageContent::ParticipantsRemoved {
+            initiator,
+            initiator_display_name,
+            participants,
+        } => {
             wire.r#type = "ThreadActivity/DeleteMember";
             let change = SystemChange::Removed(people(participants));
-            wire.content = xml(message, initiator, initiator_display_name.as_deref(), change);
+            wire.content = xml(
+                message,
+                initiator,
+                initiator_display_name.as_deref(),
+                change,
+            );
         }
     }
     wire
@@ -263,7 +314,10 @@ fn fill_in_user_message<'a>(wire: &mut ChatMessage<'a>, sent: &'a UserMessage) {
 }
 
 fn people(participants: &[Participant]) -> Vec<(&str, Option<&str>)> {
-    participants.iter().map(|p| (p.user.as_str(), p.display_name.as_deref())).collect()
+    participants
+        .iter()
+        .map(|p| (p.user.as_str(), p.display_name.as_deref()))
+        .collect()
 }
 
 fn xml<'a>(
@@ -274,5 +328,13 @@ fn xml<'a>(
 ) -> Cow<'a, str> {
     let initiator = initiator.as_str();
     let event_time = message.id.0;
-    Cow::Owned(SystemContent { event_time, initiator, initiator_name, change }.to_xml())
+    Cow::Owned(
+        SystemContent {
+            event_time,
+            initiator,
+            initiator_name,
+            change,
+        }
+        .to_xml(),
+    )
 }

@@ -39,14 +39,21 @@ async fn create_identity_with_token(call: IdentityCall) -> ApiResult<Response> {
     let issued = if scopes.is_empty() {
         None
     } else {
-        Some(call.app.identity.issue_token(&user, scopes, minutes, call.slot).await?)
+        Some(
+            call.app
+                .identity
+                .issue_token(&user, scopes, minutes, call.slot)
+                .await?,
+        )
     };
     let result = ga::CommunicationIdentityAccessTokenResult {
         identity: ga::CommunicationIdentity { id: user.as_str() },
-        access_token: issued.as_ref().map(|issued| ga::CommunicationIdentityAccessToken {
-            token: &issued.token,
-            expires_on: OffsetDateTime(issued.expires_at.as_millis()),
-        }),
+        access_token: issued
+            .as_ref()
+            .map(|issued| ga::CommunicationIdentityAccessToken {
+                token: &issued.token,
+                expires_on: OffsetDateTime(issued.expires_at.as_millis()),
+            }),
     };
     Ok(Json::new(StatusCode::CREATED, &result).into_response())
 }

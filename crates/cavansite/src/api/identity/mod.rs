@@ -17,7 +17,11 @@ const JOIN_SCOPES_SINCE: &str = "2023-10-01";
 impl IdentityCall {
     /// Refuses a version that does not have the operation.
     fn require_family(&self, family: IdentityFamily) -> ApiResult<()> {
-        if self.version.family() == family { Ok(()) } else { Err(ApiError::version_unsupported()) }
+        if self.version.family() == family {
+            Ok(())
+        } else {
+            Err(ApiError::version_unsupported())
+        }
     }
 
     /// A token's life as asked for, where the version can ask.

@@ -54,7 +54,11 @@ async fn issue(
 ) -> ApiResult<IssuedToken> {
     let identity = call.app.identity.get_identity(id).await?;
     let scopes = scopes(call.version, names)?;
-    Ok(call.app.identity.issue_token(&identity.id, scopes, minutes, call.slot).await?)
+    Ok(call
+        .app
+        .identity
+        .issue_token(&identity.id, scopes, minutes, call.slot)
+        .await?)
 }
 
 pub(in crate::api) async fn revoke_tokens_by_update(
@@ -63,7 +67,9 @@ pub(in crate::api) async fn revoke_tokens_by_update(
 ) -> ApiResult<StatusCode> {
     call.require_family(IdentityFamily::Preview2)?;
     let request: preview2::CommunicationIdentityUpdateRequest = json_or_default(&call.body)?;
-    let valid_from = request.tokens_valid_from.map(|time| Timestamp::from_millis(time.0));
+    let valid_from = request
+        .tokens_valid_from
+        .map(|time| Timestamp::from_millis(time.0));
     call.app.identity.revoke_tokens(&id, valid_from).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -1,0 +1,61 @@
+//! `cargo xtask bench`: builds the server and the load tool, and starts the tool.
+
+use std::path::PathBuf;
+
+use clap::Subcommand;
+
+use crate::workspace::Workspace;
+
+/// What is measured. Further options are those of `cavansite-bench`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Bench {
+    /// Stored sends over TLS, beside a TLS echo and a durable append
+    Send(Options),
+    /// From exec to the first answered request; memory and size
+    Start(Options),
+}
+
+/// What every measurement needs.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Options {
+    /// A folder on a real disk [default: bench in the target folder]
+    #[arg(long)]
+    dir: Option<PathBuf>,
+    /// The server to measure, instead of the release build of this workspace
+    #[arg(long)]
+    binary: Option<PathBuf>,
+    /// Passed to the load tool; see `cargo run --release -p cavansite-bench -- send --help`
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    arguments: Vec<String>,
+}
+
+/// Runs a measurement.
+pub(crate) fn run(workspace: &Workspace, bench: Bench) -> anyhow::Result<bool> {
+    let (name, options) = match bench {
+        Bench::Send(options) => ("send", options),
+        Bench::Start(options) => ("start", options),
+    };
+    let mut packages = vec!["--package=cavansite-bench"];
+    if options.binary.is_none() {
+        packages.push("--package=cavansite");
+    }
+    let status = workspace
+        .cargo(&["build", "--release", "--locked"])
+        .args(packages)
+        .status()?;
+    anyhow::ensure!(status.success(), "it does not build");
+    let default = workspace.release_binary("cavansite");
+    let status = std::process::Command::new(workspace.release_binary("cavansite-bench"))
+        .arg(name)
+        .arg("--binary")
+        .arg(options.binary.unwrap_or(default))
+        .arg("--dir")
+        .arg(
+            options
+                .dir
+                .unwrap_or_else(|| workspace.target().join("bench")),
+        )
+        .args(options.arguments)
+        .status()?;
+    Ok(status.success())
+}
