@@ -230,3 +230,38 @@ async fn one_damaged_row_does_not_break_a_list() {
     assert_eq!(texts(&store, thread).await, ["2", "0"]);
     send(&store, thread, "3").await.unwrap();
 }
+
+#[tokio::test]
+async fn a_message_changed_in_the_group_that_sends_it_has_one_key() {
+    let directory = TempDir::new().unwrap();
+    let clock = Arc::new(TestClock(AtomicI64::new(1_600_000_000_000)));
+    let store = Arc::new(
+        SqliteStore::open(SqliteOptions {
+            clock: Arc::clone(&clock) as Arc<dyn Clock>,
+            ..options(&directory.path().join("data"))
+        })
+        .unwrap(),
+    );
+    let thread = thread(&store, 1, &[1]).await;
+    clock.0.fetch_add(1000, SeqCst);
+    let held = hold(&store).await;
+    // The time of the next group, and so the id of its first message.
+    let expected = MessageId(clock.0.load(SeqCst));
+    let caller = user(1);
+    let (sent, changed, ()) = tokio::join!(
+        send(&store, thread, "x"),
+        store.update_message(&caller, thread, expected, edit("y")),
+        held.release_when(&store, 2),
+    );
+    assert_eq!(sent.unwrap(), expected);
+    changed.unwrap();
+    store.close().await;
+    drop(store);
+    let count = "SELECT count(*) FROM message_index";
+    let keys: i64 = database(&directory)
+        .query_row(count, [], |row| row.get(0))
+        .unwrap();
+    assert_eq!(keys, 3);
+    let store = open(&directory);
+    assert_eq!(texts(&store, thread).await, ["y"]);
+}
