@@ -18,6 +18,7 @@ use outcomes::{Line, Outcome, Verdict};
 use server::Server;
 
 mod outcomes;
+mod repeats;
 mod server;
 
 /// What is expected, from the root.
@@ -66,7 +67,7 @@ struct Suite {
     profile: &'static str,
 }
 
-const SUITES: [Suite; 7] = [
+const SUITES: [Suite; 10] = [
     Suite {
         name: "quickstart",
         title: "The Python chat quickstart of November 2020, azure-communication-chat 1.0.0b3",
@@ -135,6 +136,33 @@ const SUITES: [Suite; 7] = [
             "azure-communication-identity==1.5.0",
             "azure-communication-chat==1.3.0",
         ],
+        profile: "open",
+    },
+    Suite {
+        name: "walk-2020",
+        title: "A long thread walked while it changes, azure-communication-chat 1.0.0b3",
+        language: Language::Python,
+        packages: "python-2020-tests",
+        script: "walk/walk.py",
+        phases: ["fill", "walk"],
+        profile: "open",
+    },
+    Suite {
+        name: "walk-today",
+        title: "A long thread walked while it changes, azure-communication-chat 1.3.0",
+        language: Language::Python,
+        packages: "python-today-tests",
+        script: "walk/walk.py",
+        phases: ["fill", "walk"],
+        profile: "open",
+    },
+    Suite {
+        name: "repeats",
+        title: "Sends whose answer is lost, @azure/communication-chat 1.6.0",
+        language: Language::JavaScript,
+        packages: "js-today",
+        script: "repeats/repeats.mjs",
+        phases: repeats::PHASES,
         profile: "open",
     },
 ];
@@ -256,16 +284,17 @@ fn run_suite(
     // The scripts run in a folder of their own.
     let binary = &std::path::absolute(options.binary.as_ref().unwrap_or(&default))?;
     let mut found = Vec::new();
-    for run in ["dev", "serve"] {
-        let folder = workspace
-            .target()
-            .join("conformance")
-            .join(suite.name)
-            .join(run);
-        if folder.exists() {
-            std::fs::remove_dir_all(&folder)?;
+    if suite.phases == repeats::PHASES {
+        let folder = fresh_folder(workspace, suite, "serve")?;
+        for line in repeats::run(binary, program, script, &folder)? {
+            let outcome = Outcome::of(suite.name, "serve", &line);
+            print(&outcome, &line.detail);
+            found.push(outcome);
         }
-        std::fs::create_dir_all(&folder)?;
+        return Ok(found);
+    }
+    for run in ["dev", "serve"] {
+        let folder = fresh_folder(workspace, suite, run)?;
         let tell =
             |server: &Server, phases: &[&str]| tell(server, program, script, &folder, phases);
         let mut lines = Vec::new();
@@ -292,6 +321,17 @@ fn run_suite(
         }
     }
     Ok(found)
+}
+
+/// An empty folder for all that a run writes.
+fn fresh_folder(workspace: &Workspace, suite: &Suite, run: &str) -> anyhow::Result<PathBuf> {
+    let suites = workspace.target().join("conformance");
+    let folder = suites.join(suite.name).join(run);
+    if folder.exists() {
+        std::fs::remove_dir_all(&folder)?;
+    }
+    std::fs::create_dir_all(&folder)?;
+    Ok(folder)
 }
 
 /// Runs some phases of a script and reads what it found.
