@@ -161,8 +161,9 @@ async fn a_full_queue_refuses_and_then_takes_again() {
         while store.shared.queue.len() < 2 {
             tokio::task::yield_now().await;
         }
-        let over = send(&store, thread, "over").await;
+        let over = tokio::time::timeout(PATIENCE / 6, send(&store, thread, "over")).await;
         held.release_when(&store, 2).await;
+        let over = over.expect("an answer at once");
         over
     };
     let (first, second, over) = tokio::join!(
