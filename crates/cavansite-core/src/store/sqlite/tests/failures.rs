@@ -161,9 +161,9 @@ async fn a_full_queue_refuses_and_then_takes_again() {
         while store.shared.queue.len() < 2 {
             tokio::task::yield_now().await;
         }
-        let over = send(&store, thread, "over").await;
+        let over = tokio::time::timeout(PATIENCE / 6, send(&store, thread, "over")).await;
         held.release_when(&store, 2).await;
-        over
+        over.expect("an answer at once")
     };
     let (first, second, over) = tokio::join!(
         send(&store, thread, "first"),
@@ -181,8 +181,27 @@ async fn whoever_asks_a_writer_that_has_stopped_is_refused_and_not_left_waiting(
     let directory = TempDir::new().unwrap();
     let store = open(&directory);
     let thread = thread(&store, 1, &[1]).await;
-    let stopped: Result<()> = store.write(|_| panic!("a fault in the engine")).await;
+    let (release, released) = mpsc::channel::<()>();
+    let (tell, held) = tokio::sync::oneshot::channel();
+    let stopping = store.write::<(), _>(move |_| {
+        let _ = tell.send(());
+        let _ = released.recv_timeout(PATIENCE);
+        panic!("a fault in the engine")
+    });
+    let behind = async {
+        held.await.unwrap();
+        tokio::join!(send(&store, thread, "behind it"), async {
+            while store.shared.queue.is_empty() {
+                tokio::task::yield_now().await;
+            }
+            release.send(()).unwrap();
+        })
+        .0
+    };
+    let both = async { tokio::join!(stopping, behind) };
+    let (stopped, behind) = tokio::time::timeout(PATIENCE / 6, both).await.unwrap();
     assert!(matches!(stopped, Err(Error::Store(_))));
+    assert!(matches!(behind, Err(Error::Store(_))));
     assert!(matches!(
         send(&store, thread, "x").await,
         Err(Error::Store(_))
