@@ -118,7 +118,7 @@ def fill(told):
 def contents(message):
     """The text of a message, in either SDK; None for what the service says."""
     if TODAY:
-        return message.content.message if str(message.type) == "text" else None
+        return message.content.message if message.type == "text" else None
     return message.content if message.type == "Text" else None
 
 
