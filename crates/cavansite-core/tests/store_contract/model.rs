@@ -560,7 +560,7 @@ fn sqlite_answers_as_the_model_does() {
     let cases = std::env::var("CAVANSITE_MODEL_CASES")
         .ok()
         .and_then(|cases| cases.parse().ok())
-        .unwrap_or(24);
+        .unwrap_or(48);
     let config = Config {
         cases,
         max_shrink_iters: 200,

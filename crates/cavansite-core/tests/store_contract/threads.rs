@@ -238,18 +238,25 @@ async fn the_list_leaves_out_older_activity_and_foreign_and_deleted_threads(worl
 
 async fn an_edit_is_no_activity(mut world: World) {
     let thread = world.thread(1, &[1]).await;
-    let id = world.send(1, thread, "x").await.unwrap();
+    let old = world.send(1, thread, "old").await.unwrap();
+    world.pass(1000);
+    world.send(1, thread, "new").await.unwrap();
     let sent_at = world.now();
     world.pass(1000);
     world
         .store()
-        .update_message(&user(1), thread, id, crate::world::edit("y"))
+        .update_message(&user(1), thread, old, crate::world::edit("edited"))
         .await
         .unwrap();
     for stop in BOTH {
         assert_eq!(world.threads(1).await[0].last_message_at, sent_at);
         world.reopen(stop).await;
     }
+    // The newest message's time is known after a restart, too, though it is not in front.
+    world.pass(-10_000);
+    world.send(1, thread, "newest").await.unwrap();
+    let newest = &world.walk(1, thread, 1).await.unwrap()[0];
+    assert_eq!(newest.created_at, sent_at);
 }
 
 async fn a_removed_participant_lists_the_thread_as_it_was_at_the_removal(mut world: World) {

@@ -399,14 +399,15 @@ fn list(
 }
 
 /// A run of messages without a gap, highest version first.
-struct Piece {
-    messages: Vec<Arc<Message>>,
+pub(super) struct Piece {
+    pub(super) messages: Vec<Arc<Message>>,
     /// All above it, up to where the piece begins, are here.
     floor: i64,
 }
 
 impl Piece {
-    fn read(
+    /// Reads up to `limit` keys of a range of versions, and the messages that stand there.
+    pub(super) fn read(
         reader: &mut MessageReader<'_>,
         thread: i64,
         waiting: &[(i64, i64)],

@@ -9,6 +9,7 @@
 //! `identities`, `threads`, `participants` and `messages` hold the SQL of their area.
 
 mod cache;
+mod checkpoint;
 mod directory;
 mod erase;
 mod identities;

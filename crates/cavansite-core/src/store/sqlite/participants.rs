@@ -218,8 +218,7 @@ fn remove(batch: &mut Batch<'_>, caller: &UserId, thread: ThreadId, user: &UserI
     let appended = tx.append(state, sender, content, None)?;
     tx.connection
         .prepare_cached(
-            "UPDATE participants SET removed_version = ?3, removed_at = ?4, removed_topic = ?5, \
-             receipt_message = NULL, receipt_message_created_at = NULL, receipt_at = NULL \
+            "UPDATE participants SET removed_version = ?3, removed_at = ?4, removed_topic = ?5 \
              WHERE thread = ?1 AND user = ?2",
         )?
         .execute(params![

@@ -19,6 +19,7 @@ use std::time::Duration;
 
 use rusqlite::Connection;
 
+use super::checkpoint::Checkpointer;
 use super::erase::Erasing;
 use super::queue::{End, Next, Request};
 use super::settle::Settling;
@@ -33,9 +34,6 @@ const REST_AFTER: Duration = Duration::from_secs(2);
 /// Keys settled in one commit at rest or at the end.
 const SETTLE_AT_REST: usize = 4096;
 
-/// Pages in the log from which the writer copies them into the database (4 MiB).
-const CHECKPOINT_PAGES: i64 = 1000;
-
 /// The writer thread's own.
 pub(super) struct Writer {
     shared: Arc<Shared>,
@@ -45,6 +43,7 @@ pub(super) struct Writer {
     threads: ThreadStates,
     settling: Settling,
     erasing: Erasing,
+    checkpointer: Checkpointer,
     /// Set after a failed commit, until a mark has been committed.
     in_doubt: bool,
     /// Whether there is something to do at rest.
@@ -67,6 +66,7 @@ impl Writer {
             threads: ThreadStates::new(shared.limits.thread_cache_bytes_max / STATE_SHARE),
             shared,
             connection,
+            checkpointer: Checkpointer::new(database.clone(), durability),
             database,
             durability,
             settling,
@@ -104,7 +104,7 @@ impl Writer {
         self.threads.evict();
         self.shared.threads.evict();
         if !self.in_doubt {
-            self.checkpoint_if_due();
+            self.checkpointer.copy_if_due(&self.connection);
         }
     }
 
@@ -198,13 +198,13 @@ impl Writer {
             if self.erasing.in_log() {
                 // Not waiting for a reader that needs the log: then it is done at the next rest.
                 self.connection.busy_timeout(Duration::ZERO)?;
-                let truncated = checkpoint(&self.connection, TRUNCATE);
+                let emptied = Checkpointer::empty(&self.connection);
                 self.connection.busy_timeout(schema::BUSY_TIMEOUT)?;
-                if truncated?.complete {
+                if emptied? {
                     self.erasing.left_log();
                 }
             } else {
-                checkpoint(&self.connection, PASSIVE)?;
+                Checkpointer::copy(&self.connection)?;
             }
             return Ok(false);
         }
@@ -218,13 +218,14 @@ impl Writer {
         commit(&self.connection)?;
         self.settling.committed_at_rest(unsettled, step);
         self.erasing.committed(erased, Vec::new());
-        self.checkpoint_if_due();
+        self.checkpointer.copy_if_due(&self.connection);
         Ok(true)
     }
 
     /// Leaves the directory as a start likes it best: settled, in one file.
     fn finish(mut self) {
         self.shared.readers.close();
+        self.checkpointer.stop();
         let settled = loop {
             if self.shared.unsettled.len() == 0 {
                 break Ok(());
@@ -233,22 +234,9 @@ impl Writer {
                 break Err(error);
             }
         };
-        let closed = settled.and_then(|()| checkpoint(&self.connection, TRUNCATE).map(|_| ()));
+        let closed = settled.and_then(|()| Checkpointer::empty(&self.connection));
         if let Err(error) = closed {
             tracing::error!(%error, "closing the store: the next start has to read more back");
-        }
-    }
-
-    fn checkpoint_if_due(&self) {
-        let due = checkpoint(&self.connection, NOOP).and_then(|log| {
-            if log.pages >= CHECKPOINT_PAGES {
-                checkpoint(&self.connection, PASSIVE)?;
-            }
-            Ok(())
-        });
-        // The log stays as it is and is whole; the next checkpoint copies the same pages.
-        if let Err(error) = due {
-            tracing::error!(%error, "copying the log into the database failed");
         }
     }
 }
@@ -264,26 +252,4 @@ fn begin(connection: &Connection) -> rusqlite::Result<()> {
 fn commit(connection: &Connection) -> rusqlite::Result<()> {
     connection.prepare_cached("COMMIT")?.execute([])?;
     Ok(())
-}
-
-/// Tells how long the log is and copies nothing.
-const NOOP: &str = "PRAGMA wal_checkpoint(NOOP)";
-/// Copies what no reader holds back.
-const PASSIVE: &str = "PRAGMA wal_checkpoint(PASSIVE)";
-/// Copies all of it and empties the log's file.
-const TRUNCATE: &str = "PRAGMA wal_checkpoint(TRUNCATE)";
-
-/// What a checkpoint tells of the log.
-struct Log {
-    pages: i64,
-    complete: bool,
-}
-
-fn checkpoint(connection: &Connection, pragma: &str) -> rusqlite::Result<Log> {
-    connection.prepare_cached(pragma)?.query_row([], |row| {
-        Ok(Log {
-            pages: row.get(1)?,
-            complete: row.get::<_, i64>(0)? == 0,
-        })
-    })
 }

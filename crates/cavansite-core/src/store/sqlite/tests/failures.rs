@@ -161,9 +161,9 @@ async fn a_full_queue_refuses_and_then_takes_again() {
         while store.shared.queue.len() < 2 {
             tokio::task::yield_now().await;
         }
-        let over = send(&store, thread, "over").await;
+        let over = tokio::time::timeout(PATIENCE / 6, send(&store, thread, "over")).await;
         held.release_when(&store, 2).await;
-        over
+        over.expect("an answer at once")
     };
     let (first, second, over) = tokio::join!(
         send(&store, thread, "first"),
@@ -181,8 +181,27 @@ async fn whoever_asks_a_writer_that_has_stopped_is_refused_and_not_left_waiting(
     let directory = TempDir::new().unwrap();
     let store = open(&directory);
     let thread = thread(&store, 1, &[1]).await;
-    let stopped: Result<()> = store.write(|_| panic!("a fault in the engine")).await;
+    let (release, released) = mpsc::channel::<()>();
+    let (tell, held) = tokio::sync::oneshot::channel();
+    let stopping = store.write::<(), _>(move |_| {
+        let _ = tell.send(());
+        let _ = released.recv_timeout(PATIENCE);
+        panic!("a fault in the engine")
+    });
+    let behind = async {
+        held.await.unwrap();
+        tokio::join!(send(&store, thread, "behind it"), async {
+            while store.shared.queue.is_empty() {
+                tokio::task::yield_now().await;
+            }
+            release.send(()).unwrap();
+        })
+        .0
+    };
+    let both = async { tokio::join!(stopping, behind) };
+    let (stopped, behind) = tokio::time::timeout(PATIENCE / 6, both).await.unwrap();
     assert!(matches!(stopped, Err(Error::Store(_))));
+    assert!(matches!(behind, Err(Error::Store(_))));
     assert!(matches!(
         send(&store, thread, "x").await,
         Err(Error::Store(_))
@@ -229,4 +248,39 @@ async fn one_damaged_row_does_not_break_a_list() {
     let store = open(&directory);
     assert_eq!(texts(&store, thread).await, ["2", "0"]);
     send(&store, thread, "3").await.unwrap();
+}
+
+#[tokio::test]
+async fn a_message_changed_in_the_group_that_sends_it_has_one_key() {
+    let directory = TempDir::new().unwrap();
+    let clock = Arc::new(TestClock(AtomicI64::new(1_600_000_000_000)));
+    let store = Arc::new(
+        SqliteStore::open(SqliteOptions {
+            clock: Arc::clone(&clock) as Arc<dyn Clock>,
+            ..options(&directory.path().join("data"))
+        })
+        .unwrap(),
+    );
+    let thread = thread(&store, 1, &[1]).await;
+    clock.0.fetch_add(1000, SeqCst);
+    let held = hold(&store).await;
+    // The time of the next group, and so the id of its first message.
+    let expected = MessageId(clock.0.load(SeqCst));
+    let caller = user(1);
+    let (sent, changed, ()) = tokio::join!(
+        send(&store, thread, "x"),
+        store.update_message(&caller, thread, expected, edit("y")),
+        held.release_when(&store, 2),
+    );
+    assert_eq!(sent.unwrap(), expected);
+    changed.unwrap();
+    store.close().await;
+    drop(store);
+    let count = "SELECT count(*) FROM message_index";
+    let keys: i64 = database(&directory)
+        .query_row(count, [], |row| row.get(0))
+        .unwrap();
+    assert_eq!(keys, 3);
+    let store = open(&directory);
+    assert_eq!(texts(&store, thread).await, ["y"]);
 }

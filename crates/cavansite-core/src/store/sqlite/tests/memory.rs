@@ -1,7 +1,9 @@
 //! The memory of active threads: what is served from it, and its bounds.
 
 use super::*;
-use crate::store::sqlite::cache::ThreadCache;
+use crate::model::{Thread, Version};
+use crate::store::sqlite::cache::{Filling, Posted, Publication, ThreadCache, ThreadFacts};
+use crate::store::sqlite::state::{Member, Members, ThreadRecord};
 use crate::store::{IdentityStore, ParticipantStore};
 
 #[tokio::test]
@@ -119,4 +121,160 @@ fn views_that_are_gone_do_not_gather_in_the_ring() {
     }
     assert_eq!(cache.bytes(), 0);
     assert!(cache.ring_len() < 200);
+}
+
+/// A thread that user 1 is in.
+fn facts() -> ThreadFacts {
+    let participant = crate::model::Participant {
+        user: user(1),
+        display_name: None,
+        share_history_time: Timestamp::EPOCH,
+        metadata: Metadata::new(),
+    };
+    let member = Member {
+        number: 1,
+        joined: 1,
+        participant,
+    };
+    let thread = Thread {
+        id: id(1),
+        topic: String::new(),
+        created_at: Timestamp::EPOCH,
+        created_by: user(1),
+        metadata: Metadata::new(),
+        retention: None,
+    };
+    ThreadFacts {
+        record: Arc::new(ThreadRecord {
+            number: 1,
+            deleted: false,
+            thread,
+        }),
+        members: Arc::new(Members([(user(1), member)].into())),
+    }
+}
+
+fn stored(id: i64, version: i64) -> Arc<Message> {
+    Arc::new(Message {
+        id: MessageId(id),
+        version: Version(version),
+        sequence_id: version,
+        created_at: Timestamp::from_millis(id),
+        content: MessageContent::TopicUpdated {
+            initiator: user(1),
+            initiator_display_name: None,
+            topic: String::new(),
+        },
+    })
+}
+
+/// A whole thread of messages 1 to `top`, as a reader has read it.
+fn read(top: i64) -> Filling {
+    Filling {
+        facts: facts(),
+        newest: (1..=top).rev().map(|id| stored(id, id)).collect(),
+        top,
+        floor: 0,
+        newest_created_at: Timestamp::from_millis(top),
+    }
+}
+
+fn appended(id: i64) -> Publication {
+    Publication {
+        messages: Posted::Appended {
+            previous: id - 1,
+            message: stored(id, id),
+        },
+        ..Publication::default()
+    }
+}
+
+/// The versions that a first page shows; `None` where the database has to be asked.
+fn shown(cache: &ThreadCache) -> Option<Vec<i64>> {
+    let page = MessagePage {
+        start_time: Timestamp::from_millis(1),
+        before: None,
+        limit: 1000,
+    };
+    let messages = cache.get(id(1))?.page(&user(1), &page)?;
+    Some(messages.iter().map(|message| message.version.0).collect())
+}
+
+#[test]
+fn what_is_added_while_a_view_is_being_read_joins_it() {
+    // Committed before the reader's snapshot or after it: the result is the same.
+    for top in [3, 4, 5] {
+        let cache = ThreadCache::new(1_000_000);
+        let view = cache.get_or_insert(id(1));
+        let epoch = view.epoch();
+        cache.publish(id(1), appended(4));
+        cache.publish(id(1), appended(5));
+        cache.fill(id(1), &view, epoch, read(top));
+        assert_eq!(shown(&cache), Some(vec![5, 4, 3, 2, 1]));
+    }
+}
+
+#[test]
+fn a_view_refuses_what_was_read_before_a_change_that_is_no_addition() {
+    let moved = Publication {
+        messages: Posted::Moved {
+            previous: 3,
+            message: stored(1, 4),
+        },
+        ..Publication::default()
+    };
+    let people = Publication {
+        members: Some(Arc::default()),
+        ..Publication::default()
+    };
+    let unkept = Publication {
+        messages: Posted::Unkept,
+        ..Publication::default()
+    };
+    for change in [moved, people, unkept] {
+        let cache = ThreadCache::new(1_000_000);
+        let view = cache.get_or_insert(id(1));
+        let epoch = view.epoch();
+        cache.publish(id(1), change);
+        cache.fill(id(1), &view, epoch, read(3));
+        assert_eq!(shown(&cache), None);
+        assert!(view.facts(&user(1)).is_none());
+    }
+}
+
+#[test]
+fn a_view_that_was_not_given_an_addition_starts_anew() {
+    let cache = ThreadCache::new(1_000_000);
+    let view = cache.get_or_insert(id(1));
+    cache.fill(id(1), &view, view.epoch(), read(3));
+    assert_eq!(shown(&cache), Some(vec![3, 2, 1]));
+    let unkept = Publication {
+        messages: Posted::Unkept,
+        ..Publication::default()
+    };
+    cache.publish(id(1), unkept);
+    assert_eq!(shown(&cache), None);
+}
+
+#[test]
+fn a_view_refuses_what_no_longer_meets_it() {
+    let cache = ThreadCache::new(1_000_000);
+    let view = cache.get_or_insert(id(1));
+    let epoch = view.epoch();
+    for id in 4..=1000 {
+        cache.publish(self::id(1), appended(id));
+    }
+    cache.fill(id(1), &view, epoch, read(3));
+    assert_eq!(shown(&cache), None);
+}
+
+#[test]
+fn a_view_that_was_forgotten_while_it_was_read_takes_no_memory() {
+    let cache = ThreadCache::new(1_000_000);
+    let view = cache.get_or_insert(id(1));
+    let epoch = view.epoch();
+    cache.remove(id(1), &view);
+    cache.fill(id(1), &view, epoch, read(3));
+    assert_eq!(cache.bytes(), 0);
+    assert_eq!(shown(&cache), None);
 }

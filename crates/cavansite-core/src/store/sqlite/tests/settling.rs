@@ -1,6 +1,9 @@
 //! The index settled behind the sends, across runs, crashes and edits; and erasure.
 
 use super::*;
+use crate::store::sqlite::messages::Piece;
+use crate::store::sqlite::row::MessageReader;
+use crate::store::sqlite::schema;
 
 /// What the index should hold, and what it holds.
 fn index(database: &Connection) -> (Vec<[i64; 3]>, Vec<[i64; 3]>) {
@@ -236,4 +239,25 @@ async fn an_interrupted_erasure_goes_on_at_the_next_start() {
     })
     .await;
     drop(store);
+}
+
+#[tokio::test]
+async fn a_message_that_moves_between_the_look_at_what_waits_and_the_snapshot_is_met_once() {
+    let directory = TempDir::new().unwrap();
+    let store = open(&directory);
+    let thread = thread(&store, 1, &[1]).await;
+    let first = send(&store, thread, "first").await.unwrap();
+    let second = send(&store, thread, "second").await.unwrap();
+    let waiting = store.shared.unsettled.of_thread(1, i64::MAX, 100);
+    assert_eq!(waiting.len(), 4);
+    store
+        .update_message(&user(1), thread, first, edit("moved"))
+        .await
+        .unwrap();
+    let connection = schema::open_for_reading(&directory.path().join("data/cavansite.db")).unwrap();
+    let mut reader = MessageReader::new(&connection);
+    let piece = Piece::read(&mut reader, 1, &waiting, 0..i64::MAX, 100).unwrap();
+    let ids: Vec<_> = piece.messages.iter().map(|message| message.id).collect();
+    assert_eq!(ids[..2], [first, second]);
+    assert_eq!(ids.len(), 4);
 }
