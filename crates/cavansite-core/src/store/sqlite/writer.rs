@@ -242,7 +242,7 @@ impl Writer {
 }
 
 /// The writer's threads take this part of `thread_cache_bytes_max`; readers' views take the rest.
-pub(super) const STATE_SHARE: usize = 4;
+pub(super) const STATE_SHARE: usize = 2;
 
 fn begin(connection: &Connection) -> rusqlite::Result<()> {
     connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
