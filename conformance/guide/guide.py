@@ -1,6 +1,6 @@
-"""Runs the code of docs/quickstart.md, and of its Chinese edition, as it stands.
+"""Runs the code of the README, of docs/quickstart.md and of its Chinese edition, as it stands.
 
-The blocks of one edition share their names, as if pasted one after the other into a program. A
+The blocks of one page share their names, as if pasted one after the other into a program. A
 phase is an API and an edition; each block is one check.
 
     python guide.py --state STATE --results RESULTS PHASE...
@@ -14,13 +14,16 @@ sys.path.insert(0, os.path.join(HERE, os.pardir))
 
 from checks import run_script
 
-DOCUMENTS = {"english": "quickstart.md", "chinese": "quickstart.zh-CN.md"}
+DOCUMENTS = {
+    "english": ["README.md", "docs/quickstart.md"],
+    "chinese": ["docs/quickstart.zh-CN.md"],
+}
 
 
 def blocks(document, api):
     """The code blocks of an API, each with the heading above it."""
     heading, code = "", None
-    with open(os.path.join(HERE, os.pardir, os.pardir, "docs", document), encoding="utf-8") as file:
+    with open(os.path.join(HERE, os.pardir, os.pardir, document), encoding="utf-8") as file:
         for line in file:
             if code is not None and line.startswith("```"):
                 yield heading, "".join(code)
@@ -37,14 +40,14 @@ def edition(api, language):
     """The part that runs the blocks of an API in a language."""
 
     def part(checks):
-        document = DOCUMENTS[language]
-        checks.section(f"docs/{document}")
-        names = {}
-        found = list(blocks(document, api))
-        checks.holds("the page has code", lambda: found)
-        for heading, code in found:
-            compiled = compile(code, f"{document}: {heading}", "exec")
-            checks.call(heading, lambda compiled=compiled: exec(compiled, names))
+        for document in DOCUMENTS[language]:
+            checks.section(document)
+            names = {}
+            found = list(blocks(document, api))
+            checks.holds("the page has code", lambda: found)
+            for heading, code in found:
+                compiled = compile(code, f"{document}: {heading}", "exec")
+                checks.call(heading, lambda: exec(compiled, names))
 
     return part
 

@@ -18,6 +18,7 @@ use outcomes::{Line, Outcome, Verdict};
 use server::Server;
 
 mod outcomes;
+mod repeats;
 mod server;
 
 /// What is expected, from the root.
@@ -62,9 +63,11 @@ struct Suite {
     packages: &'static str,
     script: &'static str,
     phases: [&'static str; 2],
+    /// The server's profile.
+    profile: &'static str,
 }
 
-const SUITES: [Suite; 5] = [
+const SUITES: [Suite; 10] = [
     Suite {
         name: "quickstart",
         title: "The Python chat quickstart of November 2020, azure-communication-chat 1.0.0b3",
@@ -72,6 +75,7 @@ const SUITES: [Suite; 5] = [
         packages: "python-2020",
         script: "quickstart/quickstart.py",
         phases: ["send", "receive"],
+        profile: "open",
     },
     Suite {
         name: "guide-2020",
@@ -80,6 +84,7 @@ const SUITES: [Suite; 5] = [
         packages: "python-2020",
         script: "guide/guide.py",
         phases: ["2020-english", "2020-chinese"],
+        profile: "open",
     },
     Suite {
         name: "guide-today",
@@ -88,6 +93,7 @@ const SUITES: [Suite; 5] = [
         packages: "python-today",
         script: "guide/guide.py",
         phases: ["today-english", "today-chinese"],
+        profile: "open",
     },
     Suite {
         name: "identity-python",
@@ -96,6 +102,7 @@ const SUITES: [Suite; 5] = [
         packages: "python-today",
         script: "identity/identity.py",
         phases: ["issue", "revoke"],
+        profile: "open",
     },
     Suite {
         name: "identity-js",
@@ -104,6 +111,59 @@ const SUITES: [Suite; 5] = [
         packages: "js-today",
         script: "identity/identity.mjs",
         phases: ["issue", "revoke"],
+        profile: "open",
+    },
+    Suite {
+        name: "official-2020",
+        title: "The official test files of the betas of 2020, unmodified, with `--profile azure`",
+        language: Language::Python,
+        packages: "python-2020-tests",
+        script: "official/official.py",
+        phases: [
+            "azure-communication-administration==1.0.0b3",
+            "azure-communication-chat==1.0.0b3",
+        ],
+        // They delete a user first and then, with that user's token, the thread.
+        profile: "azure",
+    },
+    Suite {
+        name: "official-today",
+        title: "The official test files of today, unmodified",
+        language: Language::Python,
+        packages: "python-today-tests",
+        script: "official/official.py",
+        phases: [
+            "azure-communication-identity==1.5.0",
+            "azure-communication-chat==1.3.0",
+        ],
+        profile: "open",
+    },
+    Suite {
+        name: "walk-2020",
+        title: "A long thread walked while it changes, azure-communication-chat 1.0.0b3",
+        language: Language::Python,
+        packages: "python-2020-tests",
+        script: "walk/walk.py",
+        phases: ["fill", "walk"],
+        profile: "open",
+    },
+    Suite {
+        name: "walk-today",
+        title: "A long thread walked while it changes, azure-communication-chat 1.3.0",
+        language: Language::Python,
+        packages: "python-today-tests",
+        script: "walk/walk.py",
+        phases: ["fill", "walk"],
+        profile: "open",
+    },
+    Suite {
+        name: "repeats",
+        title: "Sends whose answer is lost, @azure/communication-chat 1.6.0",
+        language: Language::JavaScript,
+        packages: "js-today",
+        script: "repeats/repeats.mjs",
+        phases: repeats::PHASES,
+        profile: "open",
     },
 ];
 
@@ -224,26 +284,28 @@ fn run_suite(
     // The scripts run in a folder of their own.
     let binary = &std::path::absolute(options.binary.as_ref().unwrap_or(&default))?;
     let mut found = Vec::new();
-    for run in ["dev", "serve"] {
-        let folder = workspace
-            .target()
-            .join("conformance")
-            .join(suite.name)
-            .join(run);
-        if folder.exists() {
-            std::fs::remove_dir_all(&folder)?;
+    if suite.phases == repeats::PHASES {
+        let folder = fresh_folder(workspace, suite, "serve")?;
+        for line in repeats::run(binary, program, script, &folder)? {
+            let outcome = Outcome::of(suite.name, "serve", &line);
+            print(&outcome, &line.detail);
+            found.push(outcome);
         }
-        std::fs::create_dir_all(&folder)?;
+        return Ok(found);
+    }
+    for run in ["dev", "serve"] {
+        let folder = fresh_folder(workspace, suite, run)?;
         let tell =
             |server: &Server, phases: &[&str]| tell(server, program, script, &folder, phases);
         let mut lines = Vec::new();
         if run == "dev" {
-            let server = Server::start(binary, &["dev"], LISTEN, &folder)?;
+            let server = Server::start(binary, &["dev", "--profile", suite.profile], LISTEN, &folder)?;
             lines.extend(tell(&server, &suite.phases)?);
             server.stop()?;
         } else {
             let data = folder.join("data");
-            let arguments = ["serve", "--data", &data.to_string_lossy()];
+            let data = data.to_string_lossy();
+            let arguments = ["serve", "--data", &data, "--profile", suite.profile];
             let server = Server::start(binary, &arguments, LISTEN, &folder)?;
             lines.extend(tell(&server, &suite.phases[..1])?);
             let listen = server.listen();
@@ -259,6 +321,17 @@ fn run_suite(
         }
     }
     Ok(found)
+}
+
+/// An empty folder for all that a run writes.
+fn fresh_folder(workspace: &Workspace, suite: &Suite, run: &str) -> anyhow::Result<PathBuf> {
+    let suites = workspace.target().join("conformance");
+    let folder = suites.join(suite.name).join(run);
+    if folder.exists() {
+        std::fs::remove_dir_all(&folder)?;
+    }
+    std::fs::create_dir_all(&folder)?;
+    Ok(folder)
 }
 
 /// Runs some phases of a script and reads what it found.
