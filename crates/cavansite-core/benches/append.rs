@@ -1,7 +1,7 @@
 //! What a send costs the store: CPU, latency, group size and bytes written.
 //!
-//! `cargo bench -p cavansite-core --bench append -- DIRECTORY [threads=1000] [tasks=64] [bytes=1024]
-//! [seconds=10] [workers=1]`, with a directory on the disk that is to be measured.
+//! `cargo bench -p cavansite-core --bench append -- DIRECTORY [threads=1000] [tasks=64]
+//! [bytes=1024] [seconds=10] [workers=1]`, with a directory on the disk that is to be measured.
 
 #![expect(
     clippy::unwrap_used,

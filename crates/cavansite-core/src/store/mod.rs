@@ -2,17 +2,18 @@
 //!
 //! **One method is one transaction.** When a writing method returns `Ok`, its change is committed
 //! and synced; when it returns an error, nothing has changed. The engine owns the transaction, so
-//! that it may commit many callers' writes together (SQLite), keep to one shard (Citus) or try again
-//! after a conflict (PostgreSQL). Ids, versions and times are given by the engine at the commit, in
-//! commit order.
+//! that it may commit many callers' writes together (SQLite), keep to one shard (Citus) or try
+//! again after a conflict (PostgreSQL). Ids, versions and times are given by the engine at the
+//! commit, in commit order.
 //!
 //! Methods that take a `caller` check, in that same transaction, what the caller may do in the
 //! thread, by the rules of [`crate::chat::access`]; that the caller's token is good and wide
 //! enough is the services' business. `tests/store_contract` holds every engine to this text.
 //!
-//! Common refusals of the methods with a `caller`: [`Error::ThreadNotFound`] when no such thread was
-//! ever made, or the caller takes or took part in it and it is deleted; [`Error::NotParticipant`]
-//! when the caller never took part, or was removed and asks for more than its old history.
+//! Common refusals of the methods with a `caller`: [`Error::ThreadNotFound`] when no such thread
+//! was ever made, or the caller takes or took part in it and it is deleted;
+//! [`Error::NotParticipant`] when the caller never took part, or was removed and asks for more than
+//! its old history.
 //!
 //! [`Error::ThreadNotFound`]: crate::Error::ThreadNotFound
 //! [`Error::NotParticipant`]: crate::Error::NotParticipant
@@ -62,8 +63,8 @@ pub trait IdentityStore: Send + Sync + 'static {
 /// Threads.
 #[async_trait]
 pub trait ThreadStore: Send + Sync + 'static {
-    /// Creates a thread with its first two messages: the participants added, then the topic. Where a
-    /// thread with that id is there already (a repeated create), returns that one unchanged; of a
+    /// Creates a thread with its first two messages: the participants added, then the topic. Where
+    /// a thread with that id is there already (a repeated create), returns that one unchanged; of a
     /// deleted one, what its tombstone still tells.
     async fn create_thread(&self, thread: NewThread) -> Result<Thread>;
 
@@ -75,8 +76,8 @@ pub trait ThreadStore: Send + Sync + 'static {
     /// see any message yet the time is when they came in.
     async fn list_threads(&self, caller: &UserId, page: ThreadPage) -> Result<Vec<ThreadSummary>>;
 
-    /// Changes a thread; a topic other than the present one adds a message. A removed participant is
-    /// refused. [`crate::Error::Invalid`] when the metadata would then be over
+    /// Changes a thread; a topic other than the present one adds a message. A removed participant
+    /// is refused. [`crate::Error::Invalid`] when the metadata would then be over
     /// [`crate::limits::Limits::metadata_bytes_max`].
     async fn update_thread(
         &self,
@@ -115,9 +116,9 @@ pub trait ParticipantStore: Send + Sync + 'static {
     ) -> Result<Vec<Participant>>;
 
     /// Adds people, each listed once, with one message that names them. Who is in the thread
-    /// already is left as they are and not named; with nobody left to name there is no message.
-    /// Who was removed comes back with the new history bound and no receipt. Returns those who found no place
-    /// ([`crate::limits::Limits::participants_per_thread_max`]), in the request's order.
+    /// already is left as they are and not named; with nobody left to name there is no message. Who
+    /// was removed comes back with the new history bound and no receipt. Returns those who found no
+    /// place ([`crate::limits::Limits::participants_per_thread_max`]), in the request's order.
     async fn add_participants(
         &self,
         caller: &UserId,
@@ -150,7 +151,8 @@ pub trait ParticipantStore: Send + Sync + 'static {
     ) -> Result<()>;
 
     /// The receipts of the present participants, one each, in the order in which they joined; those
-    /// for messages from before the caller's history are left out. A removed participant is refused.
+    /// for messages from before the caller's history are left out. A removed participant is
+    /// refused.
     async fn list_receipts(&self, caller: &UserId, thread: ThreadId) -> Result<Vec<ReadReceipt>>;
 }
 
@@ -189,8 +191,8 @@ pub trait MessageStore: Send + Sync + 'static {
     ) -> Result<Arc<Message>>;
 
     /// Edits the caller's own message. [`crate::Error::MessageNotFound`] when it is deleted or not
-    /// in the caller's history, [`crate::Error::NotSender`] when it is another's or a system message.
-    /// [`crate::Error::Invalid`] when content and metadata together would then be over
+    /// in the caller's history, [`crate::Error::NotSender`] when it is another's or a system
+    /// message. [`crate::Error::Invalid`] when content and metadata together would then be over
     /// [`crate::limits::Limits::message_bytes_max`].
     async fn update_message(
         &self,

@@ -1,13 +1,13 @@
 //! The newest messages of active threads, with the thread's row and people, for readers.
 //!
-//! A view starts when somebody first reads the thread (or makes it); from then on the writer adds to
-//! it what it has committed, after the sync and before the request is answered. So a poll or a first
-//! page of a thread that somebody reads touches no database.
+//! A view starts when somebody first reads the thread (or makes it); from then on the writer adds
+//! to it what it has committed, after the sync and before the request is answered. So a poll or a
+//! first page of a thread that somebody reads touches no database.
 //!
 //! A view that is being filled from the database may have missed a change made meanwhile. Hence the
 //! order: the empty view stands in the map before the reader's snapshot begins, so that every later
-//! commit finds it; plain additions join what is read, and every other change moves the view's epoch,
-//! which makes the view refuse what was read before it.
+//! commit finds it; plain additions join what is read, and every other change moves the view's
+//! epoch, which makes the view refuse what was read before it.
 
 use std::collections::{HashMap, VecDeque};
 use std::mem::size_of;

@@ -2,8 +2,8 @@
 //!
 //! A long log is copied by a thread of its own while commits go on. They add to the log meanwhile,
 //! so that it never quite ends; when little is left the writer copies that itself, between two
-//! commits, and the next commit begins the log anew. So no commit waits for more than a small piece.
-//! The thread and its connection start when they are first needed.
+//! commits, and the next commit begins the log anew. So no commit waits for more than a small
+//! piece. The thread and its connection start when they are first needed.
 
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};

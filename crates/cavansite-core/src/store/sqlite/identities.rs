@@ -154,8 +154,8 @@ impl IdentityStore for SqliteStore {
         }
         let user = user.clone();
         self.read(move |connection, shared| {
-            // The placeholder stands before the snapshot begins: a commit in between replaces it, and
-            // what was read before that commit is not kept.
+            // The placeholder stands before the snapshot begins: a commit in between replaces it,
+            // and what was read before that commit is not kept.
             match shared.identities.get_value_or_guard(&user, None) {
                 quick_cache::sync::GuardResult::Value(identity) => Ok(Some(identity)),
                 quick_cache::sync::GuardResult::Guard(guard) => {

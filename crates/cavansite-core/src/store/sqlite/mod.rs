@@ -1,10 +1,10 @@
 //! The embedded engine: SQLite, one file in the data directory.
 //!
 //! The layout and why it is so: docs/adr/0002-sqlite-layout.md. In short: one writer thread commits
-//! in groups ([`writer`]); a send is one row at the end of a table, whose index is settled behind
-//! ([`settle`]); what threads need to be written to is in the writer's memory ([`state`]), what they
-//! need to be read from in the readers' ([`cache`]). The lock on the directory is what makes that
-//! memory sound: nobody else writes.
+//! in groups (`writer`); a send is one row at the end of a table, whose index is settled behind
+//! (`settle`); what threads need to be written to is in the writer's memory (`state`), what
+//! they need to be read from in the readers' (`cache`). The lock on the directory is what makes
+//! that memory sound: nobody else writes.
 //!
 //! `identities`, `threads`, `participants` and `messages` hold the SQL of their area.
 
@@ -219,8 +219,8 @@ impl SqliteStore {
         })
     }
 
-    /// Stops taking requests, finishes what waits, settles the index and leaves all of it, synced, in
-    /// the one database file. What is asked of the store afterwards is refused.
+    /// Stops taking requests, finishes what waits, settles the index and leaves all of it, synced,
+    /// in the one database file. What is asked of the store afterwards is refused.
     pub async fn close(&self) {
         self.shared.queue.end(End::Close);
         // The writer holds the other end until it is through.
@@ -287,8 +287,8 @@ impl Drop for Ends {
     }
 }
 
-/// The installation of a data directory, read beside a running server; `None` where none was started
-/// yet. Blocks.
+/// The installation of a data directory, read beside a running server; `None` where none was
+/// started yet. Blocks.
 pub fn read_installation(directory: &Path) -> Result<Option<Installation>, OpenError> {
     let database = directory::database(directory);
     if directory::look(&database)? == directory::Found::Nothing {

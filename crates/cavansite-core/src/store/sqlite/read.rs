@@ -1,4 +1,5 @@
-//! Reading beside the writer: read-only connections, opened as they are needed, on blocking threads.
+//! Reading beside the writer: read-only connections, opened as they are needed, on blocking
+//! threads.
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -140,8 +141,9 @@ pub(super) struct ReadThread<'c> {
 }
 
 impl<'c> ReadThread<'c> {
-    /// Begins a snapshot and checks that the caller takes or took part. `waiting` is what the caller
-    /// needs of the thread's keys that are not settled, which must be taken before the snapshot.
+    /// Begins a snapshot and checks that the caller takes or took part. `waiting` is what the
+    /// caller needs of the thread's keys that are not settled, which must be taken before the
+    /// snapshot.
     pub(super) fn begin<W>(
         connection: &'c Connection,
         shared: &'c Shared,
@@ -217,8 +219,8 @@ impl<'c> ReadThread<'c> {
         Ok(())
     }
 
-    /// Gives readers to come what was read: the thread, its people, and its newest messages, highest
-    /// version first, all there are above `floor`.
+    /// Gives readers to come what was read: the thread, its people, and its newest messages,
+    /// highest version first, all there are above `floor`.
     pub(super) fn fill(&self, newest: Vec<Arc<Message>>, floor: Option<i64>) {
         self.shared.threads.fill(
             self.facts.record.thread.id,

@@ -1,8 +1,8 @@
 //! What the writer keeps in memory of active threads: counters, the people, recent sends.
 //!
-//! Only the writer has it, so there is no lock, and it may run ahead of the disk within a batch; when
-//! a commit fails all of it is dropped. A thread is read when it is first touched: its row, its
-//! people, and the newest messages for their counters and send ids.
+//! Only the writer has it, so there is no lock, and it may run ahead of the disk within a batch;
+//! when a commit fails all of it is dropped. A thread is read when it is first touched: its row,
+//! its people, and the newest messages for their counters and send ids.
 
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};

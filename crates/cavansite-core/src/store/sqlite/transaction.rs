@@ -70,7 +70,8 @@ impl<'a> Transaction<'a> {
         }
     }
 
-    /// Adds a message to a thread, by the user of that number. The caller publishes what is returned.
+    /// Adds a message to a thread, by the user of that number. The caller publishes what is
+    /// returned.
     pub(super) fn append(
         &mut self,
         state: &mut ThreadState,
@@ -157,7 +158,6 @@ impl<'a> Transaction<'a> {
         self.connection
             .prepare_cached("INSERT INTO message_index VALUES (?1, ?2, ?3)")?
             .execute(params![thread, new, row])?;
-        self.effects.appended.retain(|(key, _)| *key != old);
         self.effects.superseded.push(old);
         Ok(())
     }
@@ -178,8 +178,8 @@ impl<'a> Transaction<'a> {
         self.effects.publications.push((thread, publication));
     }
 
-    /// What readers are to be shown of an added message: the message itself only where somebody reads
-    /// the thread.
+    /// What readers are to be shown of an added message: the message itself only where somebody
+    /// reads the thread.
     pub(super) fn posted(&self, thread: ThreadId, appended: Appended) -> Posted {
         if self.shared.threads.contains(thread) {
             Posted::Appended {

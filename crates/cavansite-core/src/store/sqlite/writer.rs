@@ -1,16 +1,16 @@
 //! The one writer: a thread of its own that owns the write connection and commits in groups.
 //!
-//! It takes all requests that wait, carries them out in one transaction, commits, and only then shows
-//! the changes to readers and answers. There is no timer: while a commit is being synced the next
-//! group gathers by itself. A request checks before it writes, so that one that is refused has
+//! It takes all requests that wait, carries them out in one transaction, commits, and only then
+//! shows the changes to readers and answers. There is no timer: while a commit is being synced the
+//! next group gathers by itself. A request checks before it writes, so that one that is refused has
 //! changed nothing and its neighbours go on.
 //!
-//! When a statement or the commit fails (I/O error, disk full), nobody knows what of the group is on
-//! the disk. Every request of the group is answered with [`crate::Error::Store`], and everything that the
-//! writer had in memory is dropped. Before it takes the next group it opens a new connection beside
-//! the old one and commits a mark of its own. That commit overwrites the log's frames that the failed
-//! one may have left, so a refused write cannot turn up later; until it succeeds, every write is
-//! refused.
+//! When a statement or the commit fails (I/O error, disk full), nobody knows what of the group is
+//! on the disk. Every request of the group is answered with [`crate::Error::Store`], and everything
+//! that the writer had in memory is dropped. Before it takes the next group it opens a new
+//! connection beside the old one and commits a mark of its own. That commit overwrites the log's
+//! frames that the failed one may have left, so a refused write cannot turn up later; until it
+//! succeeds, every write is refused.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -242,7 +242,7 @@ impl Writer {
 }
 
 /// The writer's threads take this part of `thread_cache_bytes_max`; readers' views take the rest.
-pub(super) const STATE_SHARE: usize = 4;
+pub(super) const STATE_SHARE: usize = 2;
 
 fn begin(connection: &Connection) -> rusqlite::Result<()> {
     connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
