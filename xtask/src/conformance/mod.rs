@@ -299,7 +299,12 @@ fn run_suite(
             |server: &Server, phases: &[&str]| tell(server, program, script, &folder, phases);
         let mut lines = Vec::new();
         if run == "dev" {
-            let server = Server::start(binary, &["dev", "--profile", suite.profile], LISTEN, &folder)?;
+            let server = Server::start(
+                binary,
+                &["dev", "--profile", suite.profile],
+                LISTEN,
+                &folder,
+            )?;
             lines.extend(tell(&server, &suite.phases)?);
             server.stop()?;
         } else {

@@ -60,11 +60,7 @@ pub(super) fn run(
             }
         }
         let status = client.wait()?;
-        anyhow::ensure!(
-            status.success(),
-            "{} broke off: {status}",
-            script.display()
-        );
+        anyhow::ensure!(status.success(), "{} broke off: {status}", script.display());
         server.stop()?;
         let text = std::fs::read_to_string(&results)?;
         lines.extend(outcomes::read::<Line>(&text)?);
