@@ -1,7 +1,7 @@
 """Takes the checks out of the code one at a time and sees that a test fails each time.
 
-Works on a copy of the tree below target/, which keeps its own build. Prints one line per mutation and
-exits with 1 when one survives, that is when no test noticed.
+Works on a copy of the tree below target/, which keeps its own build. Prints one line per mutation
+and exits with 1 when one survives, that is when no test noticed.
 
     python3 conformance/mutate.py [WORD]      # only mutations with this word in file or text
 """
@@ -28,10 +28,18 @@ MUTATIONS = [
     (CORE + "chat/access.rs", "is_none_or(|at| version <= at)", "is_none_or(|_| true)"),
     (CORE + "chat/access.rs", "is_none_or(|at| version <= at)", "is_none_or(|at| version < at)"),
     (CORE + "chat/access.rs", "is_some_and(|at| version > at)", "is_some_and(|_| false)"),
-    (CORE + "chat/access.rs", "} else if created_at < self.share_history_time {", "} else if false {"),
+    (
+        CORE + "chat/access.rs",
+        "} else if created_at < self.share_history_time {",
+        "} else if false {",
+    ),
     (CORE + "chat/access.rs", "if sent.sender == *caller =>", "if true =>"),
     # What a token allows.
-    (CORE + "caller.rs", "Capability::ManageThreads => has(Scope::Chat),", "Capability::ManageThreads => true,"),
+    (
+        CORE + "caller.rs",
+        "Capability::ManageThreads => has(Scope::Chat),",
+        "Capability::ManageThreads => true,",
+    ),
     (CORE + "caller.rs", "has(Scope::Chat) || has(Scope::ChatJoin),", "true,"),
     (CORE + "caller.rs", "if allowed {", "if true {"),
     (CORE + "chat/threads.rs", "caller.require(Capability::ManageThreads)?;", ""),
@@ -42,9 +50,17 @@ MUTATIONS = [
     (CORE + "chat/receipts.rs", "caller.require(Capability::TakePart)?;", ""),
     # Tokens.
     (CORE + "identity/mod.rs", "claims.issued_at <= identity.valid_from", "false"),
-    (CORE + "identity/mod.rs", "claims.issued_at <= identity.valid_from", "claims.issued_at < identity.valid_from"),
+    (
+        CORE + "identity/mod.rs",
+        "claims.issued_at <= identity.valid_from",
+        "claims.issued_at < identity.valid_from",
+    ),
     (CORE + "identity/mod.rs", "if revoked || deleted {", "if revoked {"),
-    (CORE + "identity/mod.rs", "now >= deleted_at.plus_millis(self.revocation_grace_ms)", "now >= deleted_at"),
+    (
+        CORE + "identity/mod.rs",
+        "now >= deleted_at.plus_millis(self.revocation_grace_ms)",
+        "now >= deleted_at",
+    ),
     (CORE + "identity/mod.rs", ".max(identity.valid_from.plus_millis(1))", ""),
     (CORE + "identity/mod.rs", "time.min(now)", "time"),
     (CORE + "identity/mod.rs", "found.deleted_at.is_none()", "true"),
@@ -55,7 +71,11 @@ MUTATIONS = [
     (API + "auth.rs", "scheme.eq_ignore_ascii_case(\"Bearer\")", "true"),
     (API + "auth.rs", "<= app.date_skew_ms.unsigned_abs()", "<= u64::MAX"),
     (API + "auth.rs", "if hmac::verify(&key, text.as_bytes(), &self.value).is_ok() {", "if true {"),
-    (API + "auth.rs", "self.content_hash.as_bytes())\n            .is_err()", "self.content_hash.as_bytes())\n            .is_err() && false"),
+    (
+        API + "auth.rs",
+        "self.content_hash.as_bytes())\n            .is_err()",
+        "self.content_hash.as_bytes())\n            .is_err() && false",
+    ),
     (API + "auth.rs", "|| !signed(\"host\")", ""),
     # Values of a request.
     (CORE + "chat/input.rs", "if topic.is_empty() {", "if false {"),
@@ -64,12 +84,20 @@ MUTATIONS = [
     (CORE + "chat/input.rs", "if metadata_bytes(metadata) > max {", "if false {"),
     (CORE + "chat/input.rs", "if content.len() + metadata_bytes(metadata) > max {", "if false {"),
     (CORE + "chat/participants.rs", "if requested.len() > max {", "if false {"),
-    (CORE + "chat/participants.rs", ".filter(|user| user.belongs_to(self.installation.resource))", ""),
-    (CORE + "chat/participants.rs", "if participants > limit =>", "if false && participants > limit =>"),
+    (
+        CORE + "chat/participants.rs",
+        ".filter(|user| user.belongs_to(self.installation.resource))",
+        "",
+    ),
+    (
+        CORE + "chat/participants.rs",
+        "if participants > limit =>",
+        "if false && participants > limit =>",
+    ),
     (API + "body.rs", "if !bytes.is_empty() && !is_json(&parts.headers) {", "if false {"),
     (API + "paging.rs", "if ThreadId::parse(thread) != Some(of) {", "if false {"),
     (API + "chat/mod.rs", "if self.version.family() == family {", "if true {"),
-    (CORE + "chat/messages.rs", "if sent.format == TextFormat::Html)", "if false && sent.format == TextFormat::Html)"),
+    (CORE + "chat/messages.rs", "if is_html(&message.content) {", "if false {"),
 ]
 
 

@@ -1,8 +1,8 @@
 """The official SDKs' own test files, unmodified, against a live server.
 
-Each phase is a package and its version. Its source package is fetched from where pip gets its packages,
-and every test file runs in a pytest of its own: some leave event loops behind that others
-stumble over. `live.py` stands in for the authors' test framework.
+Each phase is a package and its version. Its source package is fetched from where pip gets its
+packages, and every test file runs in a pytest of its own: some leave event loops behind that
+others stumble over. `live.py` stands in for the authors' test framework.
 
     python official.py --state STATE --results RESULTS PACKAGE==VERSION...
 """
@@ -31,9 +31,10 @@ def source_of(package, folder):
     folder.mkdir(parents=True, exist_ok=True)
     unpacked = folder / package.replace("==", "-")
     if not unpacked.is_dir():
-        pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-binary", ":all:"]
-        subprocess.run([*pip, "--dest", str(folder), package], check=True)
-        (archive,) = [path for path in folder.iterdir() if path.name.startswith(unpacked.name + ".")]
+        pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"]
+        sources = ["--no-binary", ":all:", "--dest", str(folder), package]
+        subprocess.run([*pip, *sources], check=True)
+        (archive,) = [path for path in folder.glob(f"{unpacked.name}.*") if path.is_file()]
         opened = zipfile.ZipFile(archive) if archive.suffix == ".zip" else tarfile.open(archive)
         with opened:
             opened.extractall(folder)

@@ -14,7 +14,8 @@ pub enum Error {
     /// No such thread was ever in this resource, or the caller took part in it and it is deleted.
     #[error("The specified thread id was not found.")]
     ThreadNotFound,
-    /// The caller never took part, or no longer does and asks for more than a removed participant may.
+    /// The caller never took part, or no longer does and asks for more than a removed participant
+    /// may.
     #[error("The initiator doesn't have the permission to perform the requested operation.")]
     NotParticipant,
     /// No such message, or one from before the history that is shared with the caller.
@@ -61,7 +62,8 @@ impl Error {
     }
 }
 
-/// What went wrong inside a storage engine, in words for the operator's log. It never holds content.
+/// What went wrong inside a storage engine, in words for the operator's log. It never holds
+/// content.
 #[derive(Debug, Clone)]
 pub struct StoreFailure(String);
 

@@ -1,9 +1,9 @@
 //! The chat service of Cavansite without HTTP: rules, identities, tokens and storage.
 //!
-//! The server's handlers call [`identity::IdentityService`] and [`chat::ChatService`]; those apply the
-//! rules and call a [`store::Store`]. Nothing in here knows an api-version, a status code or a wire
-//! shape, and the types of [`model`] cannot be serialised: each family of api-versions converts to
-//! and from them at the server's edge.
+//! The server's handlers call [`identity::IdentityService`] and [`chat::ChatService`]; those
+//! apply the rules and call a [`store::Store`]. Nothing in here knows an api-version, a status
+//! code or a wire shape, and the types of [`model`] cannot be serialised: each family of
+//! api-versions converts to and from them at the server's edge.
 
 pub mod caller;
 pub mod chat;

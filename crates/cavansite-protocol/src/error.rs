@@ -21,8 +21,8 @@ pub struct CommunicationErrorResponse<'a> {
     pub error: FlatError<'a>,
 }
 
-/// `{"CommunicationError":{"Code":…,"Message":…,"Details":[]}}`: what the hosted chat service really
-/// sends, whatever its documents say; for software that reads the raw text.
+/// `{"CommunicationError":{"Code":…,"Message":…,"Details":[]}}`: what the hosted chat service
+/// really sends, whatever its documents say; for software that reads the raw text.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct HostedErrorResponse<'a> {

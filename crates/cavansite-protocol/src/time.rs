@@ -8,9 +8,9 @@ use serde::ser::{Serialize, Serializer};
 /// Milliseconds since 1970-01-01T00:00:00Z, written `2020-11-11T00:38:38Z`.
 ///
 /// Answers carry whole seconds, the rest cut off (every recorded answer of the chat API does).
-/// Requests may carry any fraction and any offset; what is finer than a millisecond is rounded up, so
-/// that "from this instant on" never includes what came before it. A time without an offset is
-/// refused: the OpenAPI documents say RFC 3339.
+/// Requests may carry any fraction and any offset; what is finer than a millisecond is rounded
+/// up, so that "from this instant on" never includes what came before it. A time without an
+/// offset is refused: the OpenAPI documents say RFC 3339.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct DateTime(pub i64);
 

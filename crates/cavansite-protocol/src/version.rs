@@ -1,8 +1,9 @@
 //! The api-versions that the server speaks, and what an unlisted one is answered as.
 //!
-//! The version travels as the query parameter `api-version` and is compiled into each SDK release.
-//! A dated version that is not listed, of the GA shape, is answered as the newest listed one not after
-//! it, a stable one before a preview of the same date, because upgrading an SDK must not break anybody's tests.
+//! The version travels as the query parameter `api-version` and is compiled into each SDK
+//! release. A dated version that is not listed, of the GA shape, is answered as the newest listed
+//! one not after it, a stable one before a preview of the same date, because upgrading an SDK
+//! must not break anybody's tests.
 
 use std::fmt;
 

@@ -27,8 +27,8 @@ pub enum Profile {
     /// the published shape.
     #[default]
     Open,
-    /// As the hosted service: tokens of a deleted user live on for 15 minutes, no receipts or typing
-    /// above 20 people, errors in the shape that it really sends.
+    /// As the hosted service: tokens of a deleted user live on for 15 minutes, no receipts or
+    /// typing above 20 people, errors in the shape that it really sends.
     Azure,
 }
 
@@ -121,8 +121,8 @@ impl AppState {
         })
     }
 
-    /// The address that links in an answer begin with: the one that the request came to, when that is
-    /// loopback or a name in the certificate; else the public URL. Never ends in a slash.
+    /// The address that links in an answer begin with: the one that the request came to, when
+    /// that is loopback or a name in the certificate; else the public URL. Never ends in a slash.
     pub fn base_url(&self, authority: &str, connection: ConnectionInfo) -> String {
         match &self.public_url {
             Some(url) if !self.is_own(host_of(authority)) => {

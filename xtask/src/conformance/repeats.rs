@@ -1,5 +1,5 @@
-//! The suite whose script has the server killed while it runs (conformance/repeats/repeats.mjs): once
-//! with the recognition of repeated sends, once without.
+//! The suite whose script has the server killed while it runs (conformance/repeats/repeats.mjs):
+//! once with the recognition of repeated sends, once without.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;

@@ -27,9 +27,9 @@ impl Membership {
     }
 
     /// Whether a list shows them a message that was committed at `created_at` and stands at
-    /// `version`: nothing from before their history, and for a removed participant nothing that is
-    /// newer than the removal or has changed since. (The creation time counts for the history bound: by
-    /// the version an edit would show them old text.)
+    /// `version`: nothing from before their history, and for a removed participant nothing that
+    /// is newer than the removal or has changed since. (The creation time counts for the history
+    /// bound: by the version an edit would show them old text.)
     pub fn sees(&self, created_at: Timestamp, version: Version) -> bool {
         created_at >= self.share_history_time && self.removed_at.is_none_or(|at| version <= at)
     }

@@ -1,21 +1,22 @@
-//! What HTML messages may contain. They are sanitised on write, as the hosted service does, so that no
-//! client that shows them as they are is handed a script.
+//! What HTML messages may contain. They are sanitised on write, as the hosted service does, so
+//! that no client that shows them as they are is handed a script.
 //!
-//! The list lets through what the React UI library and its rich text editor write: formatting, lists,
-//! tables, links, mentions (`<msft-mention id displayText>`) and inline images (`<img id itemscope …>`).
-//! Elements that are not on it are removed and their text kept; scripts and styles go with their text.
-//! docs/behaviour.md shows the list to users.
+//! The list lets through what the React UI library and its rich text editor write: formatting,
+//! lists, tables, links, mentions (`<msft-mention id displayText>`) and inline images (`<img id
+//! itemscope …>`). Elements that are not on it are removed and their text kept; scripts and
+//! styles go with their text. docs/behaviour.md shows the list to users.
 
 use std::collections::HashSet;
 use std::sync::LazyLock;
 
 use ammonia::{Builder, UrlRelative};
 
-/// Elements beyond the library's own list, which has the usual ones of text, lists, tables and images.
+/// Elements beyond the library's own list, which has the usual ones of text, lists, tables and
+/// images.
 const ELEMENTS_ADDED: [&str; 1] = ["msft-mention"];
 
-/// Attributes by element. HTML attribute names have no letter case: `displayText` comes out in small
-/// letters, and every parser of HTML reads it the same.
+/// Attributes by element. HTML attribute names have no letter case: `displayText` comes out in
+/// small letters, and every parser of HTML reads it the same.
 const ATTRIBUTES_ADDED: [(&str, &[&str]); 5] = [
     ("msft-mention", &["id", "displaytext"]),
     ("img", &["id", "itemscope", "itemtype", "itemid"]),
@@ -68,7 +69,8 @@ static SANITISER: LazyLock<Builder<'static>> = LazyLock::new(|| {
         .add_generic_attributes(["style", "dir"])
         .filter_style_properties(HashSet::from(STYLES))
         .url_schemes(HashSet::from(SCHEMES))
-        // Inline images are sent with an empty `src`; what is relative leads to the viewer's own page.
+        // Inline images are sent with an empty `src`; what is relative leads to the viewer's own
+        // page.
         .url_relative(UrlRelative::PassThrough);
     for (element, attributes) in ATTRIBUTES_ADDED {
         builder.add_tag_attributes(element, attributes);

@@ -74,8 +74,8 @@ fn check_metadata_text(metadata: &Metadata) -> Result<()> {
         .try_for_each(|text| check_text("metadata", text, usize::MAX))
 }
 
-/// A text within its limit. NUL is refused: it ends the text in many a client, and PostgreSQL cannot
-/// store it.
+/// A text within its limit. NUL is refused: it ends the text in many a client, and PostgreSQL
+/// cannot store it.
 fn check_text(target: &'static str, text: &str, bytes_max: usize) -> Result<()> {
     if text.len() > bytes_max {
         let message = format!("At most {bytes_max} bytes in UTF-8 are allowed here.");

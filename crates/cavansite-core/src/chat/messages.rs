@@ -15,8 +15,8 @@ use crate::model::{
 };
 use crate::store::MessagePage;
 
-/// A client's name for one request (`x-ms-client-request-id`), where it has the shape of a UUID: an SDK
-/// that repeats a send whose answer was lost sends it under the same one.
+/// A client's name for one request (`x-ms-client-request-id`), where it has the shape of a UUID:
+/// an SDK that repeats a send whose answer was lost sends it under the same one.
 #[derive(Clone, Copy, Debug)]
 pub struct RequestId(pub Uuid);
 
@@ -116,8 +116,7 @@ impl ChatService {
                 .store
                 .get_message(caller.user(), thread, message)
                 .await?;
-            if matches!(&message.content, MessageContent::User(sent) if sent.format == TextFormat::Html)
-            {
+            if is_html(&message.content) {
                 *content = self.sanitise(content, &metadata)?;
             }
         }
@@ -141,6 +140,10 @@ impl ChatService {
             .delete_message(caller.user(), thread, message)
             .await
     }
+}
+
+fn is_html(content: &MessageContent) -> bool {
+    matches!(content, MessageContent::User(sent) if sent.format == TextFormat::Html)
 }
 
 /// The message of that wire id. What no message can have is given an id that none has, so that the

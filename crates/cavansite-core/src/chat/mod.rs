@@ -1,8 +1,8 @@
 //! The chat service: threads, participants, messages, receipts, typing.
 //!
-//! Every method asks the token for the capability, checks the request's values against the limits, and
-//! calls the store once; what the caller may do in the thread is checked there, by [`access`], in the
-//! same transaction as the change.
+//! Every method asks the token for the capability, checks the request's values against the
+//! limits, and calls the store once; what the caller may do in the thread is checked there, by
+//! [`access`], in the same transaction as the change.
 
 pub mod access;
 mod html;

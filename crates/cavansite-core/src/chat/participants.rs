@@ -122,8 +122,8 @@ impl ChatService {
         }
     }
 
-    /// Parts a request's people into those to be added, each once (the first mention counts), and those
-    /// refused. Too many of them, or a value over its limit, refuses the whole request.
+    /// Parts a request's people into those to be added, each once (the first mention counts), and
+    /// those refused. Too many of them, or a value over its limit, refuses the whole request.
     pub(super) async fn admit(
         &self,
         requested: Vec<ParticipantToAdd>,

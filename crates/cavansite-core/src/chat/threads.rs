@@ -12,8 +12,8 @@ use crate::model::{
 };
 use crate::store::ThreadPage;
 
-/// The longest `repeatability-request-id` that is taken, in bytes. SDKs send UUIDs; Java lets its user
-/// choose any text.
+/// The longest `repeatability-request-id` that is taken, in bytes. SDKs send UUIDs; Java lets its
+/// user choose any text.
 const REPEAT_ID_BYTES_MAX: usize = 256;
 
 /// A thread as a request describes it.

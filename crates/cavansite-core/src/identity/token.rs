@@ -1,9 +1,9 @@
 //! User access tokens: JWTs that every SDK can read and only this resource can make.
 //!
 //! No SDK checks the signature, but all decode the payload, each in its way: Java with the strict
-//! standard base64 alphabet and a pattern that allows no blank after `"exp":`, Python by dropping `-`
-//! and `_`. So the claims are compact ASCII without `>`, `?` and `~`, which no encoding turns into
-//! either of the two characters.
+//! standard base64 alphabet and a pattern that allows no blank after `"exp":`, Python by dropping
+//! `-` and `_`. So the claims are compact ASCII without `>`, `?` and `~`, which no encoding turns
+//! into either of the two characters.
 
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use serde::{Deserialize, Serialize};

@@ -139,7 +139,8 @@ impl fmt::Debug for ThreadId {
 }
 
 /// A message's id: `max(previous + 1, now in ms)` at its commit, so unique and rising within the
-/// thread. Under a burst it runs ahead of the clock; [`crate::model::Message::created_at`] does not.
+/// thread. Under a burst it runs ahead of the clock; [`crate::model::Message::created_at`] does
+/// not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct MessageId(pub i64);
 
@@ -149,7 +150,8 @@ pub struct MessageId(pub i64);
 pub struct Version(pub i64);
 
 impl MessageId {
-    /// Reads the wire form, a decimal number without sign; `None` means that no message has that id.
+    /// Reads the wire form, a decimal number without sign; `None` means that no message has that
+    /// id.
     pub fn parse(text: &str) -> Option<Self> {
         let digits = !text.is_empty() && text.bytes().all(|c| c.is_ascii_digit());
         (digits && !text.starts_with('0'))

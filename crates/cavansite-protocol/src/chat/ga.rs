@@ -83,8 +83,8 @@ pub struct ChatParticipant<'a> {
     pub metadata: Option<&'a BTreeMap<String, String>>,
 }
 
-/// String pairs in a request; a key given twice is refused. A null value stands for an empty one, which
-/// in an update removes the key.
+/// String pairs in a request; a key given twice is refused. A null value stands for an empty one,
+/// which in an update removes the key.
 #[derive(Debug, Default)]
 pub struct MetadataRequest(pub BTreeMap<String, String>);
 

@@ -192,8 +192,8 @@ pub struct ReadReceipt<'a> {
     pub read_on: DateTime,
 }
 
-/// What a system message says, written as XML without white space between the elements, as recorded of
-/// the hosted service in 2020.
+/// What a system message says, written as XML without white space between the elements, as
+/// recorded of the hosted service in 2020.
 #[derive(Debug)]
 pub struct SystemContent<'a> {
     /// Epoch milliseconds.
@@ -237,10 +237,8 @@ impl SystemContent<'_> {
         } else {
             if let Some(name) = self.initiator_name {
                 let name = escape(readable(name));
-                let _ = write!(
-                    xml,
-                    "<detailedinitiatorinfo><friendlyName>{name}</friendlyName></detailedinitiatorinfo>"
-                );
+                let name = format!("<friendlyName>{name}</friendlyName>");
+                let _ = write!(xml, "<detailedinitiatorinfo>{name}</detailedinitiatorinfo>");
             }
             let _ = write!(xml, "<rosterVersion>{}</rosterVersion>", self.event_time);
         }

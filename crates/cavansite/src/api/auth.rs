@@ -109,8 +109,8 @@ struct Signature<'a> {
 }
 
 impl<'a> Signature<'a> {
-    /// Reads a request's signature and checks what needs neither key nor body: that all parts are there,
-    /// and the date.
+    /// Reads a request's signature and checks what needs neither key nor body: that all parts are
+    /// there, and the date.
     fn of(parts: &'a Parts, app: &AppState) -> ApiResult<Self> {
         let header = |name: &str| {
             parts
@@ -154,7 +154,7 @@ impl<'a> Signature<'a> {
             .all(|name| SIGNABLE.contains(&name.to_ascii_lowercase().as_str()));
         if !known || !signed("host") || !signed("x-ms-content-sha256") || !signed(date_name) {
             return Err(ApiError::denied(
-                "The signed headers must be 'x-ms-date' or 'date', 'host' and 'x-ms-content-sha256'.",
+                "The signed headers must be a date, 'host' and 'x-ms-content-sha256'.",
             ));
         }
         let now = app.clock.now().as_millis();
@@ -176,8 +176,9 @@ impl<'a> Signature<'a> {
 
     /// The access key that made the signature.
     ///
-    /// SDKs sign what they believe to send: some lose the leading slash of the path, decode it, sign the
-    /// host without its port or with a slash behind it. Each such variant is tried; all need the key.
+    /// SDKs sign what they believe to send: some lose the leading slash of the path, decode it,
+    /// sign the host without its port or with a slash behind it. Each such variant is tried; all
+    /// need the key.
     fn verify(&self, parts: &Parts, app: &AppState, body: &[u8]) -> ApiResult<KeySlot> {
         let hash = BASE64_STANDARD.encode(digest::digest(&digest::SHA256, body));
         if constant_time::verify_slices_are_equal(hash.as_bytes(), self.content_hash.as_bytes())
@@ -251,8 +252,8 @@ fn signed_targets(parts: &Parts) -> Vec<Cow<'_, str>> {
     targets
 }
 
-/// The hosts that an SDK may have signed for this request: as received, and as the public URL names it,
-/// for a proxy that replaces the header.
+/// The hosts that an SDK may have signed for this request: as received, and as the public URL
+/// names it, for a proxy that replaces the header.
 fn signed_hosts(parts: &Parts, app: &AppState) -> Vec<String> {
     let received = request_authority(&parts.uri, &parts.headers);
     [Some(received), app.public_authority()]

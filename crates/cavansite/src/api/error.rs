@@ -1,5 +1,5 @@
-//! Refusals: which status and code each error of the core gets, and in which shape it is sent. Here and
-//! nowhere else.
+//! Refusals: which status and code each error of the core gets, and in which shape it is sent.
+//! Here and nowhere else.
 
 use std::borrow::Cow;
 

@@ -1,8 +1,8 @@
 //! The ACS protocol over HTTP: the whole route table, and what every request passes through.
 //!
-//! [`edge`] is the way in and out: it tidies the path, settles the api-version, routes, and gives a
-//! refusal the shape of its version. Handlers read a request through [`convert`], call one method of a
-//! service and render its result through [`convert`]; they hold no rules.
+//! [`edge`] is the way in and out: it tidies the path, settles the api-version, routes, and gives
+//! a refusal the shape of its version. Handlers read a request through [`convert`], call one
+//! method of a service and render its result through [`convert`]; they hold no rules.
 
 mod auth;
 mod body;
@@ -19,7 +19,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::response::Response;
-use axum::routing::{delete, get, patch, post};
+use axum::routing::{delete, get, post};
 use tower::ServiceExt as _;
 
 use self::error::{ApiError, render};
@@ -36,18 +36,25 @@ pub fn router(state: Arc<AppState>) -> Router {
 
 /// The route table. Which families of versions a route belongs to is checked by its handler.
 fn routes(state: Arc<AppState>) -> Router {
-    use self::chat::{messages, participants, receipts, threads, typing};
-    use self::identity::{identities, tokens};
-
     Router::new()
         // Before the routes: the literal `:add` would be taken for an older syntax, and panic.
         .without_v07_checks()
-        // Identity, 2020-07-20-preview2 and GA.
+        .merge(identity_routes())
+        .merge(chat_routes())
+        .fallback(async || ApiError::no_such_resource())
+        .method_not_allowed_fallback(async || ApiError::method_not_allowed())
+        .with_state(state)
+}
+
+/// Identity, 2020-07-20-preview2 and GA.
+fn identity_routes() -> Router<Arc<AppState>> {
+    use self::identity::{identities, tokens};
+
+    let identity = delete(identities::delete_identity).patch(tokens::revoke_tokens_by_update);
+    Router::new()
+        .without_v07_checks()
         .route("/identities", post(identities::create_identity))
-        .route(
-            "/identities/{id}",
-            delete(identities::delete_identity).patch(tokens::revoke_tokens_by_update),
-        )
+        .route("/identities/{id}", identity)
         .route("/identities/{id}/token", post(tokens::issue_token))
         .route(
             "/identities/{id}/:issueAccessToken",
@@ -57,60 +64,42 @@ fn routes(state: Arc<AppState>) -> Router {
             "/identities/{id}/:revokeAccessTokens",
             post(tokens::revoke_access_tokens),
         )
-        // Chat, every family.
-        .route(
-            "/chat/threads",
-            post(threads::create_chat_thread).get(threads::list_chat_threads),
-        )
-        .route(
-            "/chat/threads/{thread}",
-            get(threads::get_chat_thread)
-                .patch(threads::update_chat_thread)
-                .delete(threads::delete_chat_thread),
-        )
-        .route(
-            "/chat/threads/{thread}/messages",
-            post(messages::send_chat_message).get(messages::list_chat_messages),
-        )
-        .route(
-            "/chat/threads/{thread}/messages/{message}",
-            get(messages::get_chat_message)
-                .merge(patch(messages::update_chat_message))
-                .delete(messages::delete_chat_message),
-        )
+}
+
+/// Chat: every family, but that preview2 has members where GA has participants.
+fn chat_routes() -> Router<Arc<AppState>> {
+    use self::chat::{messages, participants, receipts, threads, typing};
+
+    let threads = post(threads::create_chat_thread).get(threads::list_chat_threads);
+    let thread = get(threads::get_chat_thread)
+        .patch(threads::update_chat_thread)
+        .delete(threads::delete_chat_thread);
+    let messages = post(messages::send_chat_message).get(messages::list_chat_messages);
+    let message = get(messages::get_chat_message)
+        .patch(messages::update_chat_message)
+        .delete(messages::delete_chat_message);
+    let receipts = post(receipts::send_chat_read_receipt).get(receipts::list_chat_read_receipts);
+    let members = get(participants::list_chat_members).post(participants::add_chat_members);
+    let member = delete(participants::remove_chat_member);
+    let participants = get(participants::list_chat_participants);
+    let add = post(participants::add_chat_participants);
+    let remove = post(participants::remove_chat_participant);
+    Router::new()
+        .without_v07_checks()
+        .route("/chat/threads", threads)
+        .route("/chat/threads/{thread}", thread)
+        .route("/chat/threads/{thread}/messages", messages)
+        .route("/chat/threads/{thread}/messages/{message}", message)
         .route(
             "/chat/threads/{thread}/typing",
             post(typing::send_typing_notification),
         )
-        .route(
-            "/chat/threads/{thread}/readreceipts",
-            post(receipts::send_chat_read_receipt).get(receipts::list_chat_read_receipts),
-        )
-        // Chat, 2020-09-21-preview2.
-        .route(
-            "/chat/threads/{thread}/members",
-            get(participants::list_chat_members).post(participants::add_chat_members),
-        )
-        .route(
-            "/chat/threads/{thread}/members/{member}",
-            delete(participants::remove_chat_member),
-        )
-        // Chat, GA.
-        .route(
-            "/chat/threads/{thread}/participants",
-            get(participants::list_chat_participants),
-        )
-        .route(
-            "/chat/threads/{thread}/participants/:add",
-            post(participants::add_chat_participants),
-        )
-        .route(
-            "/chat/threads/{thread}/participants/:remove",
-            post(participants::remove_chat_participant),
-        )
-        .fallback(async || ApiError::no_such_resource())
-        .method_not_allowed_fallback(async || ApiError::method_not_allowed())
-        .with_state(state)
+        .route("/chat/threads/{thread}/readreceipts", receipts)
+        .route("/chat/threads/{thread}/members", members)
+        .route("/chat/threads/{thread}/members/{member}", member)
+        .route("/chat/threads/{thread}/participants", participants)
+        .route("/chat/threads/{thread}/participants/:add", add)
+        .route("/chat/threads/{thread}/participants/:remove", remove)
 }
 
 #[derive(Clone)]

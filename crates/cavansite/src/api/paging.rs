@@ -1,8 +1,8 @@
 //! Pages: sizes, start times, continuations and links to the next page.
 //!
-//! A continuation carries positions only and is worth nothing without a token that may read what it
-//! points into: access is checked anew on each page. It is lower-case hex, which survives every client's
-//! re-encoding, and begins with the number of its format.
+//! A continuation carries positions only and is worth nothing without a token that may read what
+//! it points into: access is checked anew on each page. It is lower-case hex, which survives
+//! every client's re-encoding, and begins with the number of its format.
 
 use std::fmt::Write as _;
 

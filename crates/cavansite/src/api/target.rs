@@ -12,9 +12,9 @@ use super::error::{ApiError, ApiResult};
 #[derive(Clone)]
 pub(super) struct AsReceived(pub(super) Uri);
 
-/// The URI with double slashes collapsed, `%3A` written as `:` and the receipts' path in lower case;
-/// `None` where nothing of that occurs. (One SDK joins with two slashes, some encode the colon of `:add`,
-/// and the versions differ in the letter case of `readReceipts`.)
+/// The URI with double slashes collapsed, `%3A` written as `:` and the receipts' path in lower
+/// case; `None` where nothing of that occurs. (One SDK joins with two slashes, some encode the
+/// colon of `:add`, and the versions differ in the letter case of `readReceipts`.)
 pub(super) fn tidy(uri: &Uri) -> ApiResult<Option<Uri>> {
     let path = uri.path();
     let receipts = path.len() > RECEIPTS.len() && path.ends_with("/readReceipts");
@@ -41,8 +41,8 @@ pub(super) fn tidy(uri: &Uri) -> ApiResult<Option<Uri>> {
 
 const RECEIPTS: &str = "/readreceipts";
 
-/// The first value of a query parameter, decoded; names are compared without letter case. A `+` is a
-/// plus: SDKs that mean a blank send `%20`, and times carry offsets.
+/// The first value of a query parameter, decoded; names are compared without letter case. A `+`
+/// is a plus: SDKs that mean a blank send `%20`, and times carry offsets.
 pub(super) fn parameter<'a>(query: Option<&'a str>, name: &str) -> ApiResult<Option<Cow<'a, str>>> {
     let found = query.unwrap_or_default().split('&').find_map(|pair| {
         let (key, value) = pair.split_once('=').unwrap_or((pair, ""));

@@ -98,8 +98,8 @@ impl Version {
     }
 }
 
-/// The shape of an error body: the settled chat version's; of identity, and without a version, the newer
-/// published one.
+/// The shape of an error body: the settled chat version's; of identity, and without a version,
+/// the newer published one.
 pub(super) fn error_shape(version: Option<&Version>, setting: ErrorShape) -> BodyShape {
     let Some(Version::Chat { version, .. }) = version else {
         return BodyShape::Enveloped;

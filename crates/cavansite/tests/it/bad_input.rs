@@ -1,5 +1,5 @@
-//! Requests that cannot be accepted: each gets the right status and the error shape of its version, and
-//! changes nothing.
+//! Requests that cannot be accepted: each gets the right status and the error shape of its
+//! version, and changes nothing.
 
 use axum::body::Body;
 use axum::http::{Method, Request};

@@ -1,5 +1,5 @@
-//! A server in this process, spoken to as over the network but for the socket: requests go through the
-//! whole router. Time stands still until a test moves it; ids come from a seed.
+//! A server in this process, spoken to as over the network but for the socket: requests go
+//! through the whole router. Time stands still until a test moves it; ids come from a seed.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};

@@ -1,5 +1,5 @@
-//! The server's behaviour through its HTTP interface, one module per resource. Test names are the facts
-//! that docs/behaviour.md lists.
+//! The server's behaviour through its HTTP interface, one module per resource. Test names are the
+//! facts that docs/behaviour.md lists.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod bad_input;

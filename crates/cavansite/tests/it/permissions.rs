@@ -1,12 +1,13 @@
-//! The permission matrix: every operation by every kind of caller in every shape, with the status that
-//! each cell must have. A refused write must also change nothing.
+//! The permission matrix: every operation by every kind of caller in every shape, with the status
+//! that each cell must have. A refused write must also change nothing.
 
 use axum::http::Method;
 use serde_json::{Value, json};
 
 use crate::harness::{Answer, Chat, Dialect, Options, TestServer, User};
 
-/// Who asks. The thread has one participant who wrote `old`, later `new`; everybody is somebody else.
+/// Who asks. The thread has one participant who wrote `old`, later `new`; everybody is somebody
+/// else.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Role {
     Participant,
@@ -65,8 +66,8 @@ const ROLES: [Role; 13] = [
     Role::NoToken,
 ];
 
-/// The expected statuses in GA, one row per operation, one column per role in the order of [`ROLES`].
-/// `ok` is 0 and stands for the operation's own success.
+/// The expected statuses in GA, one row per operation, one column per role in the order of
+/// [`ROLES`]. `ok` is 0 and stands for the operation's own success.
 #[rustfmt::skip]
 const MATRIX: [(Op, [u16; 13]); 19] = [
     //                        part rem  none part all  str  del  rev  voip join lim  othr none

@@ -1,5 +1,5 @@
-//! Between the wire and the model: one [`ChatShape`] per family of api-versions, each straight to and from
-//! the model. Handlers see this trait alone, and so know no version.
+//! Between the wire and the model: one [`ChatShape`] per family of api-versions, each straight to
+//! and from the model. Handlers see this trait alone, and so know no version.
 
 mod ga;
 mod preview2;
