@@ -230,8 +230,10 @@ impl Writer {
             if self.shared.unsettled.len() == 0 {
                 break Ok(());
             }
-            if let Err(error) = self.rest_step() {
-                break Err(error);
+            match self.rest_step() {
+                Ok(true) => {}
+                Ok(false) => break Ok(()),
+                Err(error) => break Err(error),
             }
         };
         let closed = settled.and_then(|()| Checkpointer::empty(&self.connection));
