@@ -81,8 +81,8 @@ MUTATIONS = [
     (CORE + "chat/input.rs", "if topic.is_empty() {", "if false {"),
     (CORE + "chat/input.rs", "if text.len() > bytes_max {", "if false {"),
     (CORE + "chat/input.rs", "if text.contains('\\0') {", "if false {"),
-    (CORE + "chat/input.rs", "if metadata_bytes(metadata) > max {", "if false {"),
-    (CORE + "chat/input.rs", "if content.len() + metadata_bytes(metadata) > max {", "if false {"),
+    (CORE + "chat/input.rs", "if bytes_of(metadata) > max {", "if false {"),
+    (CORE + "chat/input.rs", "if content.len() + bytes_of(metadata) > max {", "if false {"),
     (CORE + "chat/participants.rs", "if requested.len() > max {", "if false {"),
     (
         CORE + "chat/participants.rs",

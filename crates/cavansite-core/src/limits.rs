@@ -13,7 +13,7 @@ pub struct Limits {
     pub participants_per_thread_max: usize,
     /// People in one create or add call (ACS: 200).
     pub participants_per_call_max: usize,
-    /// A message's content, sender name and metadata together, in UTF-8 bytes (ACS: 28 KB).
+    /// A message's content and metadata together, in UTF-8 bytes (ACS: 28 KB).
     pub message_bytes_max: usize,
     /// A thread's topic, in UTF-8 bytes.
     pub topic_bytes_max: usize,

@@ -2,6 +2,7 @@
 
 use super::ChatService;
 use crate::error::{Error, Result};
+use crate::limits::Limits;
 use crate::model::{Metadata, RetentionPolicy};
 
 /// The days after which a retention policy may delete a thread (ACS: 30 to 90).
@@ -23,13 +24,7 @@ impl ChatService {
 
     /// The metadata of a thread or a participant.
     pub(super) fn check_metadata(&self, metadata: &Metadata) -> Result<()> {
-        let max = self.limits.metadata_bytes_max;
-        if metadata_bytes(metadata) > max {
-            return Err(Error::invalid(
-                "metadata",
-                format!("Keys and values of the metadata together may have {max} bytes in UTF-8."),
-            ));
-        }
+        check_metadata_size(metadata, &self.limits)?;
         check_metadata_text(metadata)
     }
 
@@ -40,27 +35,42 @@ impl ChatService {
         sender_display_name: &str,
         metadata: &Metadata,
     ) -> Result<()> {
-        let max = self.limits.message_bytes_max;
         self.check_display_name("senderDisplayName", sender_display_name)?;
-        check_text("content", content, max)?;
+        check_text("content", content, self.limits.message_bytes_max)?;
         check_metadata_text(metadata)?;
-        if content.len() + metadata_bytes(metadata) > max {
-            return Err(message_too_large(max));
-        }
-        Ok(())
+        check_message_size(content, metadata, &self.limits)
     }
 }
 
-/// The refusal of a message whose content and metadata are over the limit.
-pub(crate) fn message_too_large(bytes_max: usize) -> Error {
-    Error::invalid(
-        "content",
-        format!("Content and metadata of a message together may have {bytes_max} bytes in UTF-8."),
-    )
+/// A message's content and metadata share one limit. Engines ask again for the message that an
+/// edit makes, which may keep metadata that it does not name.
+pub(crate) fn check_message_size(
+    content: &str,
+    metadata: &Metadata,
+    limits: &Limits,
+) -> Result<()> {
+    let max = limits.message_bytes_max;
+    if content.len() + bytes_of(metadata) > max {
+        let message =
+            format!("Content and metadata of a message together may have {max} bytes in UTF-8.");
+        return Err(Error::invalid("content", message));
+    }
+    Ok(())
 }
 
-/// How much of its limit metadata takes.
-pub(crate) fn metadata_bytes(metadata: &Metadata) -> usize {
+/// The metadata of a thread or a participant has a limit; engines ask again for what a change
+/// makes of it.
+pub(crate) fn check_metadata_size(metadata: &Metadata, limits: &Limits) -> Result<()> {
+    let max = limits.metadata_bytes_max;
+    if bytes_of(metadata) > max {
+        let message =
+            format!("Keys and values of the metadata together may have {max} bytes in UTF-8.");
+        return Err(Error::invalid("metadata", message));
+    }
+    Ok(())
+}
+
+fn bytes_of(metadata: &Metadata) -> usize {
     metadata
         .iter()
         .map(|(key, value)| key.len() + value.len())

@@ -6,7 +6,7 @@
 
 pub mod access;
 mod html;
-mod input;
+pub(crate) mod input;
 mod messages;
 mod participants;
 mod receipts;

@@ -138,6 +138,7 @@ async fn required_fields_that_are_missing_are_400() {
 }
 
 #[tokio::test]
+#[expect(clippy::too_many_lines, reason = "a table of cases")]
 async fn values_out_of_bounds_are_400_and_name_their_field() {
     let server = TestServer::start().await;
     let a = server.user().await;

@@ -15,6 +15,7 @@ use super::state::{Counters, Member, ThreadState};
 use super::transaction::{Batch, Transaction};
 use super::{Shared, SqliteStore};
 use crate::chat::access::require_sender;
+use crate::chat::input::check_message_size;
 use crate::error::{Error, Result};
 use crate::limits::Limits;
 use crate::model::{
@@ -217,15 +218,7 @@ fn update(
     if let Some(pairs) = change.metadata {
         merge(&mut sent.metadata, pairs);
     }
-    let bytes =
-        sent.content.len() + sent.sender_display_name.len() + metadata_bytes(&sent.metadata);
-    if bytes > limits.message_bytes_max {
-        let max = limits.message_bytes_max;
-        return Err(Error::invalid(
-            "content",
-            format!("Content and metadata together must be at most {max} bytes."),
-        ));
-    }
+    check_message_size(&sent.content, &sent.metadata, limits)?;
     sent.edited_at = Some(now);
     Ok(())
 }
@@ -250,12 +243,6 @@ pub(super) fn merge(metadata: &mut Metadata, pairs: Metadata) {
             metadata.insert(key, value);
         }
     }
-}
-
-/// Keys and values together, in UTF-8 bytes.
-pub(super) fn metadata_bytes(metadata: &Metadata) -> usize {
-    let pairs = metadata.iter();
-    pairs.map(|(key, value)| key.len() + value.len()).sum()
 }
 
 fn rewrite(

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use rusqlite::{Connection, params};
 
 use super::cache::{Posted, Publication};
-use super::messages::{merge, metadata_bytes};
+use super::messages::merge;
 use super::participants::{initiator, participant, write_member};
 use super::queue::Outcome;
 use super::read::{Snapshot, failed};
@@ -14,6 +14,7 @@ use super::row::{self, metadata_to_sql, retention_to_sql};
 use super::state::{Counters, Member, Members, ThreadRecord, ThreadState, ever_took_part};
 use super::transaction::{Batch, Transaction};
 use super::{Shared, SqliteStore};
+use crate::chat::input::check_metadata_size;
 use crate::error::{Error, Result};
 use crate::model::{
     MessageContent, NewThread, Thread, ThreadChange, ThreadId, ThreadSummary, Timestamp, UserId,
@@ -152,11 +153,7 @@ fn update(
     }
     if let Some(pairs) = change.metadata {
         merge(&mut to.metadata, pairs);
-        let max = tx.limits.metadata_bytes_max;
-        if metadata_bytes(&to.metadata) > max {
-            let message = format!("Metadata must be at most {max} bytes.");
-            return Err(Error::invalid("metadata", message).into());
-        }
+        check_metadata_size(&to.metadata, tx.limits)?;
     }
     to.retention = change.retention.or(to.retention);
     if record.thread == state.record.thread {
