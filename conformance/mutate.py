@@ -20,7 +20,7 @@ TESTS = [
 CORE = "crates/cavansite-core/src/"
 API = "crates/cavansite/src/api/"
 
-# File, text, and what stands in its place. Each text occurs in its file; its first place is changed.
+# File, text, and what stands in its place. Each text occurs in its file; the first is changed.
 MUTATIONS = [
     # Who may see and do what in a thread.
     (CORE + "chat/access.rs", "if self.removed_at.is_none() {", "if true {"),

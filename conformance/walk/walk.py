@@ -2,7 +2,8 @@
 
 Every message that does not change during the walk must be seen exactly once; those that changed
 must stand at the front of the next walk. Which SDK walks depends on what is installed: that of 2020
-or today's. WALK_MESSAGES says how many messages (3,000 when unset), WALK_PEOPLE how many people (250).
+or today's. WALK_MESSAGES says how many messages (3,000 when unset), WALK_PEOPLE how many people
+(250).
 
     python walk.py --state STATE --results RESULTS fill walk
 """

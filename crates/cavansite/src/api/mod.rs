@@ -1,8 +1,8 @@
 //! The ACS protocol over HTTP: the whole route table, and what every request passes through.
 //!
-//! [`edge`] is the way in and out: it tidies the path, settles the api-version, routes, and gives
-//! a refusal the shape of its version. Handlers read a request through [`convert`], call one
-//! method of a service and render its result through [`convert`]; they hold no rules.
+//! `edge` is the way in and out: it tidies the path, settles the api-version, routes, and gives
+//! a refusal the shape of its version. Handlers read a request through `convert`, call one
+//! method of a service and render its result through `convert`; they hold no rules.
 
 mod auth;
 mod body;

@@ -1,7 +1,7 @@
 //! The listener: TLS and plain HTTP on one port, HTTP/1.1 and HTTP/2, and a graceful stop.
 //!
-//! What is done to every request (ids, health, bounds, the access log) is in [`request`]; who is
-//! asking, with proxies in between, in [`peer`].
+//! What is done to every request (ids, health, bounds, the access log) is in `request`; who is
+//! asking, with proxies in between, in `peer`.
 
 mod body;
 mod connection;
