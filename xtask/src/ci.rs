@@ -83,8 +83,16 @@ impl Part {
             ),
             Self::Test => test(workspace),
             Self::Doc => {
-                let mut command = workspace.cargo(&["doc", "--workspace", "--no-deps", "--locked"]);
-                command.env("RUSTDOCFLAGS", "-D warnings");
+                // Private items too: the readers of these documents work on the code.
+                let arguments = [
+                    "doc",
+                    "--workspace",
+                    "--no-deps",
+                    "--document-private-items",
+                ];
+                let mut command = workspace.cargo(&arguments);
+                let lints = "-D warnings -A rustdoc::private-intra-doc-links";
+                command.arg("--locked").env("RUSTDOCFLAGS", lints);
                 Ok(Outcome::of(process::stream(&mut command, |_| {})?))
             }
             Self::Release => cargo(workspace, &["build", "--release", "--locked"]),
