@@ -156,6 +156,7 @@ async fn measure(options: &Options, core: Option<usize>, threads: usize) -> anyh
     }
     drop(echo);
     server.stop().await?;
+    let per_sync = writes_per_sync(&folder)?;
 
     echoes.print("floor: TLS echo");
     println!("floor: durable append");
@@ -170,23 +171,23 @@ async fn measure(options: &Options, core: Option<usize>, threads: usize) -> anyh
     );
     let share = 100.0 * sends.per_second.median() * floor / 1e6;
     println!("  of the floors' throughput on one core {share:.0} %");
-    match messages_per_sync(options, core, threads).await? {
-        Some(messages) => println!("  messages per sync  {messages:.1} (a run under strace)"),
-        None => println!("  messages per sync  not counted: strace does not work here"),
-    }
+    println!("  messages per sync  {per_sync:.1} (of the whole run, setting up included)");
     Ok(())
 }
 
 fn serve(options: &Options, core: Option<usize>, folder: &Path) -> Command {
     let mut command = server::pinned(&options.binary, core);
-    serve_arguments(&mut command, folder);
     command
-}
-
-fn serve_arguments(command: &mut Command, folder: &Path) {
-    command
-        .args(["serve", "--listen", "127.0.0.1:0", "--data"])
+        .args([
+            "serve",
+            "--listen",
+            "127.0.0.1:0",
+            "--log",
+            "json",
+            "--data",
+        ])
         .arg(folder.join("data"));
+    command
 }
 
 async fn lanes(
@@ -225,50 +226,25 @@ fn append(
     Ok(())
 }
 
-/// How many messages share a sync: the server's calls of fsync and fdatasync, counted by strace
-/// in a run of its own. (It stops the server at these calls only.) A checkpoint's calls are
-/// counted too, so the true number is a little higher.
-async fn messages_per_sync(
-    options: &Options,
-    core: Option<usize>,
-    threads: usize,
-) -> anyhow::Result<Option<f64>> {
-    let folder = fresh_folder(&options.dir, "strace")?;
-    let calls = folder.join("calls");
-    let mut command = server::pinned(Path::new("strace"), core);
-    command
-        .args([
-            "-f",
-            "--seccomp-bpf",
-            "-qq",
-            "-e",
-            "trace=fsync,fdatasync",
-            "-e",
-            "signal=none",
-        ])
-        .arg("-o")
-        .arg(&calls)
-        .arg(&options.binary);
-    serve_arguments(&mut command, &folder);
-    let Ok(server) = Server::start(command, &folder).await else {
-        return Ok(None);
-    };
-    let target = Target::new(&server.ready.endpoint, &server.ready.ca_file)?;
-    let lanes = lanes(options, &server, &target, threads).await?;
-    // Counted from the first send to the last: the warm-up is a measurement as well.
-    let before = count(&calls)?;
-    let (none, duration) = (Duration::ZERO, options.duration());
-    let measured = load::run(&server, &target, &lanes, 0, none, duration).await?;
-    let syncs = count(&calls)? - before;
-    server.stop().await?;
-    Ok(Some(measured.requests / syncs))
+/// How many writes shared a sync, as the server says when it has stopped.
+fn writes_per_sync(folder: &Path) -> anyhow::Result<f64> {
+    let log = std::fs::read_to_string(folder.join("server.log"))?;
+    let lines = log
+        .lines()
+        .rev()
+        .filter_map(|line| serde_json::from_str::<Closed>(line).ok());
+    let closed = lines
+        .take(3)
+        .next()
+        .context("the server did not say what it wrote")?;
+    Ok(closed.writes / closed.groups)
 }
 
-/// Calls begun, one a line; a call that another interrupts has a second line of its own.
-fn count(calls: &Path) -> anyhow::Result<f64> {
-    let text = std::fs::read_to_string(calls)?;
-    let begun = text.lines().filter(|line| line.contains("sync(")).count();
-    Ok(f64::from(u32::try_from(begun)?))
+/// The line that a server logs last.
+#[derive(serde::Deserialize)]
+struct Closed {
+    writes: f64,
+    groups: f64,
 }
 
 /// An empty folder below the given one.

@@ -191,6 +191,12 @@ impl Server {
         if closed.is_err() {
             tracing::warn!("the store did not close in time: its next start takes longer");
         }
+        let writes = store.writes();
+        tracing::info!(
+            writes = writes.requests,
+            groups = writes.groups,
+            "the store is closed; the writes of a group shared one sync"
+        );
         result
     }
 

@@ -23,7 +23,7 @@ const KIND_TOPIC_UPDATED: i64 = 3;
 const KIND_PARTICIPANTS_ADDED: i64 = 4;
 const KIND_PARTICIPANTS_REMOVED: i64 = 5;
 
-/// The columns of `messages` in the order in which [`MessageRow::read`] takes them.
+/// The columns of `messages` in the order in which `MessageReader` takes them.
 macro_rules! message_columns {
     () => {
         "version, id, sequence, created_at, kind, sender, priority, edited_at, deleted_at, \
