@@ -58,11 +58,11 @@ MUTATIONS = [
     (CORE + "identity/mod.rs", "if revoked || deleted {", "if revoked {"),
     (
         CORE + "identity/mod.rs",
-        "now >= deleted_at.plus_millis(self.revocation_grace_ms)",
-        "now >= deleted_at",
+        "|| now >= deleted_at.plus_millis(self.revocation_grace_ms)",
+        "|| now >= deleted_at",
     ),
     (CORE + "identity/mod.rs", ".max(identity.valid_from.plus_millis(1))", ""),
-    (CORE + "identity/mod.rs", "time.min(now)", "time"),
+    (CORE + "identity/mod.rs", "time.min(so_far)", "time"),
     (CORE + "identity/mod.rs", "found.deleted_at.is_none()", "true"),
     (CORE + "identity/token.rs", "self.key_names.contains(&claims.key)", "true"),
     (CORE + "identity/token.rs", "&& user.belongs_to(self.resource)", ""),
@@ -71,11 +71,7 @@ MUTATIONS = [
     (API + "auth.rs", "scheme.eq_ignore_ascii_case(\"Bearer\")", "true"),
     (API + "auth.rs", "<= app.date_skew_ms.unsigned_abs()", "<= u64::MAX"),
     (API + "auth.rs", "if hmac::verify(&key, text.as_bytes(), &self.value).is_ok() {", "if true {"),
-    (
-        API + "auth.rs",
-        "self.content_hash.as_bytes())\n            .is_err()",
-        "self.content_hash.as_bytes())\n            .is_err() && false",
-    ),
+    (API + "auth.rs", "signature.verify_body(&body)?;", ""),
     (API + "auth.rs", "|| !signed(\"host\")", ""),
     # Values of a request.
     (CORE + "chat/input.rs", "if topic.is_empty() {", "if false {"),

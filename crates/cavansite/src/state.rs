@@ -60,6 +60,10 @@ pub struct StateOptions {
     pub public_url: Option<Uri>,
     /// How far the date of a signed request may be off, in milliseconds.
     pub date_skew_ms: i64,
+    /// Refuse requests to hosts other than loopback, `hosts` and the public URL's: for the
+    /// emulator, whose key everybody knows, so that no web page reaches it under a name of its
+    /// own.
+    pub own_hosts_only: bool,
     /// The shape of chat errors; `None` leaves it to the profile.
     pub error_shape: Option<ErrorShape>,
 }
@@ -79,6 +83,7 @@ pub struct AppState {
     /// How far the date of a signed request may be off, in milliseconds.
     pub date_skew_ms: i64,
     hosts: Vec<String>,
+    own_hosts_only: bool,
     public_url: Option<Uri>,
 }
 
@@ -117,6 +122,7 @@ impl AppState {
             error_shape: options.error_shape.unwrap_or(by_profile),
             date_skew_ms: options.date_skew_ms,
             hosts: options.hosts,
+            own_hosts_only: options.own_hosts_only,
             public_url: options.public_url,
         })
     }
@@ -138,6 +144,13 @@ impl AppState {
             .as_ref()?
             .authority()
             .map(axum::http::uri::Authority::as_str)
+    }
+
+    /// Whether a request to that authority is to be answered.
+    pub fn serves(&self, authority: &str) -> bool {
+        !self.own_hosts_only
+            || self.is_own(host_of(authority))
+            || self.public_authority() == Some(authority)
     }
 
     fn is_own(&self, host: &str) -> bool {

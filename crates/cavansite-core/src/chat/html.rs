@@ -11,6 +11,8 @@ use std::sync::LazyLock;
 
 use ammonia::{Builder, UrlRelative};
 
+use crate::error::{Error, Result};
+
 /// Elements beyond the library's own list, which has the usual ones of text, lists, tables and
 /// images.
 const ELEMENTS_ADDED: [&str; 1] = ["msft-mention"];
@@ -78,6 +80,39 @@ static SANITISER: LazyLock<Builder<'static>> = LazyLock::new(|| {
     builder
 });
 
+/// Formatting elements: a parser opens those left open anew in each block that follows.
+const FORMATTING: [&str; 14] = [
+    "a", "b", "big", "code", "em", "font", "i", "nobr", "s", "small", "strike", "strong", "tt", "u",
+];
+
+/// How many elements a parser may have to make by itself for formatting that is left open. Each
+/// takes some 250 bytes; a long message with hundreds of formatted words is far below.
+const REOPENED_ELEMENTS_MAX: usize = 100_000;
+
+/// Refuses HTML that would become a tree out of all proportion to its length.
+pub(super) fn check_nesting(html: &str) -> Result<()> {
+    let (mut formatting, mut elements) = (0_usize, 0_usize);
+    for tag in html.split('<').skip(1) {
+        let end = tag
+            .find(|c: char| !c.is_ascii_alphanumeric())
+            .unwrap_or(tag.len());
+        let name = &tag[..end];
+        elements += usize::from(!name.is_empty());
+        formatting += usize::from(
+            FORMATTING
+                .iter()
+                .any(|known| known.eq_ignore_ascii_case(name)),
+        );
+    }
+    if formatting.saturating_mul(elements) > REOPENED_ELEMENTS_MAX {
+        return Err(Error::invalid(
+            "content",
+            "The HTML has too many formatting elements.",
+        ));
+    }
+    Ok(())
+}
+
 /// The HTML without what is not on the list. What was sanitised once stays as it is.
 pub(super) fn sanitise(html: &str) -> String {
     SANITISER.clean(html).to_string()
@@ -85,7 +120,7 @@ pub(super) fn sanitise(html: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::sanitise;
+    use super::{check_nesting, sanitise};
 
     #[test]
     fn what_the_ui_library_writes_goes_through() {
@@ -167,6 +202,15 @@ mod tests {
             }
             assert_eq!(sanitise(&clean), clean, "once is enough");
         }
+    }
+
+    #[test]
+    fn html_that_would_explode_is_refused_and_rich_text_is_not() {
+        let open: String = (0..2300).map(|n| format!("<b a{n}>")).collect();
+        assert!(check_nesting(&format!("<p>{open}{}", "<p>x".repeat(3500))).is_err());
+        assert!(check_nesting(&"<b><p>x".repeat(1000)).is_err());
+        assert!(check_nesting(&"<td>cell</td>".repeat(2000)).is_ok());
+        assert!(check_nesting(&"<p>a <b>bold</b> and <i>slanted</i> word".repeat(100)).is_ok());
     }
 
     proptest::proptest! {

@@ -2,23 +2,21 @@
 
 use std::sync::Arc;
 
-use aws_lc_rs::digest;
-use uuid::Uuid;
-
 use super::threads::without_empty;
 use super::{ChatService, html, thread_id};
 use crate::caller::{Caller, Capability};
-use crate::error::Result;
+use crate::error::{Result, StoreFailure};
 use crate::model::{
     Message, MessageChange, MessageContent, MessageId, Metadata, NewMessage, Priority,
     SendFingerprint, TextFormat,
 };
 use crate::store::MessagePage;
+use aws_lc_rs::digest;
 
-/// A client's name for one request (`x-ms-client-request-id`), where it has the shape of a UUID:
-/// an SDK that repeats a send whose answer was lost sends it under the same one.
-#[derive(Clone, Copy, Debug)]
-pub struct RequestId(pub Uuid);
+/// A client's name for one request. An SDK that repeats a send whose answer was lost sends it under
+/// the same one.
+#[derive(Clone, Debug)]
+pub struct RequestId(pub String);
 
 /// A message as a request describes it.
 #[derive(Debug, Default)]
@@ -54,11 +52,12 @@ impl ChatService {
         )?;
         let fingerprint = request
             .request_id
+            .as_ref()
             .filter(|_| self.limits.send_repeat_window_ms > 0)
             .map(|id| fingerprint(id, &request));
         let content = match request.format {
             TextFormat::Text => request.content,
-            TextFormat::Html => self.sanitise(&request.content, &request.metadata)?,
+            TextFormat::Html => self.sanitise(request.content, &request.metadata).await?,
         };
         let message = NewMessage {
             sender_display_name: request.sender_display_name,
@@ -117,7 +116,7 @@ impl ChatService {
                 .get_message(caller.user(), thread, message)
                 .await?;
             if is_html(&message.content) {
-                *content = self.sanitise(content, &metadata)?;
+                *content = self.sanitise(std::mem::take(content), &metadata).await?;
             }
         }
         self.store
@@ -126,8 +125,11 @@ impl ChatService {
     }
 
     /// HTML without what could do harm, still within the limit: escaping may have made it longer.
-    fn sanitise(&self, content: &str, metadata: &Metadata) -> Result<String> {
-        let content = html::sanitise(content);
+    async fn sanitise(&self, content: String, metadata: &Metadata) -> Result<String> {
+        html::check_nesting(&content)?;
+        // Parsing may take milliseconds, which must not hold up other requests.
+        let work = tokio::task::spawn_blocking(move || html::sanitise(&content));
+        let content = work.await.map_err(StoreFailure::new)?;
         self.check_message(&content, "", metadata)?;
         Ok(content)
     }
@@ -154,11 +156,11 @@ pub(super) fn message_id(text: &str) -> MessageId {
 
 /// What is equal for a send and its repetition, and for nothing else: a digest over the request's
 /// name and all that it says.
-fn fingerprint(id: RequestId, request: &MessageToSend) -> SendFingerprint {
+fn fingerprint(id: &RequestId, request: &MessageToSend) -> SendFingerprint {
     let mut context = digest::Context::new(&digest::SHA256);
-    context.update(id.0.as_bytes());
     context.update(&[request.format as u8, request.priority as u8]);
     let texts = [
+        id.0.as_str(),
         request.content.as_str(),
         request.sender_display_name.as_str(),
     ]
@@ -189,11 +191,11 @@ mod tests {
             sender_display_name: name.to_owned(),
             ..MessageToSend::default()
         };
-        let of = |id, content, name| {
-            fingerprint(RequestId(Uuid::from_u128(id)), &request(content, name))
+        let of = |id: &str, content, name| {
+            fingerprint(&RequestId(id.to_owned()), &request(content, name))
         };
-        assert_eq!(of(1, "ab", ""), of(1, "ab", ""));
-        assert_ne!(of(1, "ab", ""), of(2, "ab", ""));
-        assert_ne!(of(1, "ab", ""), of(1, "a", "b"));
+        assert_eq!(of("1", "ab", ""), of("1", "ab", ""));
+        assert_ne!(of("1", "ab", ""), of("2", "ab", ""));
+        assert_ne!(of("1", "ab", ""), of("1", "a", "b"));
     }
 }

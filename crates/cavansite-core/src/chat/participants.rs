@@ -61,7 +61,7 @@ impl ChatService {
     ) -> Result<Vec<RefusedParticipant>> {
         caller.require(Capability::ManageParticipants)?;
         let thread = thread_id(thread)?;
-        let (admitted, mut refused) = self.admit(participants).await?;
+        let (admitted, mut refused) = self.admit(caller, participants).await?;
         // Also with nobody left to add: the store says whether the caller may.
         let surplus = self
             .store
@@ -126,6 +126,7 @@ impl ChatService {
     /// those refused. Too many of them, or a value over its limit, refuses the whole request.
     pub(super) async fn admit(
         &self,
+        caller: &Caller,
         requested: Vec<ParticipantToAdd>,
     ) -> Result<(Vec<NewParticipant>, Vec<RefusedParticipant>)> {
         let max = self.limits.participants_per_call_max;
@@ -143,7 +144,7 @@ impl ChatService {
             if !seen.insert(person.raw_id.clone()) {
                 continue;
             }
-            match self.find_user(&person.raw_id).await? {
+            match self.find_user(caller, &person.raw_id).await? {
                 Ok(user) => admitted.push(NewParticipant {
                     user,
                     display_name: person.display_name.filter(|name| !name.is_empty()),
@@ -161,11 +162,15 @@ impl ChatService {
         Ok((admitted, refused))
     }
 
-    async fn find_user(&self, raw_id: &str) -> Result<Result<UserId, Refusal>> {
+    async fn find_user(&self, caller: &Caller, raw_id: &str) -> Result<Result<UserId, Refusal>> {
         let ours = UserId::parse(raw_id).filter(|user| user.belongs_to(self.installation.resource));
         let Some(user) = ours else {
             return Ok(Err(Refusal::NotPermitted));
         };
+        if user == *caller.user() {
+            // Known by their token, also where they are deleted and in their grace.
+            return Ok(Ok(user));
+        }
         let identity = self.store.get_identity(&user).await?;
         Ok(match identity {
             Some(identity) if identity.deleted_at.is_none() => Ok(user),

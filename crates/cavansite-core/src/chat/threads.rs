@@ -2,7 +2,7 @@
 
 use aws_lc_rs::hmac;
 
-use super::participants::{ParticipantToAdd, RefusedParticipant};
+use super::participants::{ParticipantToAdd, Refusal, RefusedParticipant};
 use super::{ChatService, thread_id};
 use crate::caller::{Caller, Capability};
 use crate::error::{Error, Result};
@@ -52,7 +52,7 @@ impl ChatService {
         self.check_topic(&request.topic)?;
         self.check_metadata(&request.metadata)?;
         let id = self.new_thread_id(caller, request.repeat_id.as_deref())?;
-        let (mut participants, refused) = self.admit(request.participants).await?;
+        let (mut participants, mut refused) = self.admit(caller, request.participants).await?;
         if participants
             .iter()
             .all(|listed| listed.user != *caller.user())
@@ -65,6 +65,12 @@ impl ChatService {
             };
             participants.insert(0, creator);
         }
+        let max = self.limits.participants_per_thread_max.max(1);
+        let surplus = participants.split_off(max.min(participants.len()));
+        refused.extend(surplus.into_iter().map(|person| RefusedParticipant {
+            raw_id: person.user.as_str().to_owned(),
+            refusal: Refusal::NotPermitted,
+        }));
         let thread = NewThread {
             id,
             topic: request.topic,

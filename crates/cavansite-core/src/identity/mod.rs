@@ -3,6 +3,7 @@
 mod token;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 use uuid::Uuid;
 
@@ -29,6 +30,9 @@ pub struct IdentityService {
     installation: Installation,
     limits: Limits,
     revocation_grace_ms: i64,
+    /// The latest issue time of any token, in milliseconds. A revocation reaches at least that far,
+    /// so that it holds for tokens issued in the same millisecond or while the clock was ahead.
+    newest_issued_ms: AtomicI64,
 }
 
 /// What [`IdentityService`] works with.
@@ -58,6 +62,7 @@ impl IdentityService {
             installation: options.installation,
             limits: options.limits,
             revocation_grace_ms: options.revocation_grace_ms,
+            newest_issued_ms: AtomicI64::new(i64::MIN),
         }
     }
 
@@ -97,6 +102,8 @@ impl IdentityService {
         // Strictly after the revocation before, so that revoking and issuing within one
         // millisecond gives a token that works.
         let issued_at = self.clock.now().max(identity.valid_from.plus_millis(1));
+        self.newest_issued_ms
+            .fetch_max(issued_at.as_millis(), Ordering::SeqCst);
         let expires_at = issued_at.plus_millis(minutes * 60_000);
         self.tokens
             .issue(&identity.id, scopes, issued_at, expires_at, slot)
@@ -125,8 +132,9 @@ impl IdentityService {
     /// the future counts as now: tokens yet to be issued are not revoked beforehand.
     pub async fn revoke_tokens(&self, raw_id: &str, valid_from: Option<Timestamp>) -> Result<()> {
         let identity = self.get_identity(raw_id).await?;
-        let now = self.clock.now();
-        let valid_from = valid_from.map_or(now, |time| time.min(now));
+        let newest_issued = Timestamp::from_millis(self.newest_issued_ms.load(Ordering::SeqCst));
+        let so_far = self.clock.now().max(newest_issued);
+        let valid_from = valid_from.map_or(so_far, |time| time.min(so_far));
         self.store.revoke_tokens(&identity.id, valid_from).await
     }
 
@@ -146,9 +154,9 @@ impl IdentityService {
             .await?
             .ok_or(Error::Unauthorized)?;
         let revoked = claims.issued_at <= identity.valid_from;
-        let deleted = identity
-            .deleted_at
-            .is_some_and(|deleted_at| now >= deleted_at.plus_millis(self.revocation_grace_ms));
+        let deleted = identity.deleted_at.is_some_and(|deleted_at| {
+            self.revocation_grace_ms == 0 || now >= deleted_at.plus_millis(self.revocation_grace_ms)
+        });
         if revoked || deleted {
             return Err(Error::Unauthorized);
         }

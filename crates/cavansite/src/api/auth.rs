@@ -87,11 +87,12 @@ impl FromRequest<Arc<AppState>> for IdentityCall {
     async fn from_request(request: Request, app: &Arc<AppState>) -> ApiResult<Self> {
         let (parts, request_body) = request.into_parts();
         let version = settled::<IdentityApiVersion>(&parts)?;
-        // Cheap refusals come before the body is read.
+        // The signature covers the body's hash, so that nothing is read from who has no key.
         let signature = Signature::of(&parts, app)?;
+        let slot = signature.verify(&parts, app)?;
         let request = Request::from_parts(parts.clone(), request_body);
         let body = body::read(request).await?;
-        let slot = signature.verify(&parts, app, &body)?;
+        signature.verify_body(&body)?;
         Ok(Self {
             app: Arc::clone(app),
             version,
@@ -138,7 +139,11 @@ impl<'a> Signature<'a> {
         let names = field("SignedHeaders").ok_or_else(malformed)?;
         let value = field("Signature").ok_or_else(malformed)?;
         let value = BASE64_STANDARD.decode(value).map_err(|_| malformed())?;
-        let signed_headers: Vec<_> = names.split(';').collect();
+        let signed_headers: Vec<_> = names.split(';').take(SIGNABLE.len() + 1).collect();
+        let host = request_authority(&parts.uri, &parts.headers);
+        if signed_headers.len() > SIGNABLE.len() || host.len() > HOST_BYTES_MAX {
+            return Err(malformed());
+        }
         let content_hash = header("x-ms-content-sha256").ok_or_else(|| {
             ApiError::denied("The request carries no 'x-ms-content-sha256' header.")
         })?;
@@ -174,20 +179,23 @@ impl<'a> Signature<'a> {
         })
     }
 
+    /// Refuses a body other than the one that was signed.
+    fn verify_body(&self, body: &[u8]) -> ApiResult<()> {
+        let hash = BASE64_STANDARD.encode(digest::digest(&digest::SHA256, body));
+        constant_time::verify_slices_are_equal(hash.as_bytes(), self.content_hash.as_bytes())
+            .map_err(|_| {
+                ApiError::denied(
+                    "Request 'x-ms-content-sha256' differs from generated content hash.",
+                )
+            })
+    }
+
     /// The access key that made the signature.
     ///
     /// SDKs sign what they believe to send: some lose the leading slash of the path, decode it,
     /// sign the host without its port or with a slash behind it. Each such variant is tried; all
     /// need the key.
-    fn verify(&self, parts: &Parts, app: &AppState, body: &[u8]) -> ApiResult<KeySlot> {
-        let hash = BASE64_STANDARD.encode(digest::digest(&digest::SHA256, body));
-        if constant_time::verify_slices_are_equal(hash.as_bytes(), self.content_hash.as_bytes())
-            .is_err()
-        {
-            return Err(ApiError::denied(
-                "Request 'x-ms-content-sha256' differs from generated content hash.",
-            ));
-        }
+    fn verify(&self, parts: &Parts, app: &AppState) -> ApiResult<KeySlot> {
         let targets = signed_targets(parts);
         let hosts = signed_hosts(parts, app);
         for slot in KeySlot::ALL {
@@ -226,7 +234,10 @@ impl<'a> Signature<'a> {
     }
 }
 
-/// The headers that a signature may cover.
+/// The longest host that is looked at, in bytes, as long as a name in the DNS may be, and a port.
+const HOST_BYTES_MAX: usize = 253 + 6;
+
+/// The headers that a signature may cover, each once.
 const SIGNABLE: [&str; 4] = ["x-ms-date", "date", "host", "x-ms-content-sha256"];
 
 /// The paths and queries that an SDK may have signed for this request.

@@ -98,6 +98,15 @@ impl ApiError {
         )
     }
 
+    /// 421 for a host that is not this server's.
+    pub(super) fn misdirected() -> Self {
+        Self::new(
+            StatusCode::MISDIRECTED_REQUEST,
+            "MisdirectedRequest",
+            "This server does not answer to that host name; --host NAME adds one.",
+        )
+    }
+
     /// 413 for a body over the limit.
     pub(super) fn body_too_large(bytes_max: usize) -> Self {
         Self::new(

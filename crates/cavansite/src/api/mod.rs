@@ -1,8 +1,8 @@
 //! The ACS protocol over HTTP: the whole route table, and what every request passes through.
 //!
 //! `edge` is the way in and out: it tidies the path, settles the api-version, routes, and gives
-//! a refusal the shape of its version. Handlers read a request through `convert`, call one
-//! method of a service and render its result through `convert`; they hold no rules.
+//! a refusal the shape of its version. Handlers read a request through `convert`, call a
+//! service and render its result through `convert`; they hold no rules.
 
 mod auth;
 mod body;
@@ -23,7 +23,7 @@ use axum::routing::{delete, get, post};
 use tower::ServiceExt as _;
 
 use self::error::{ApiError, render};
-use crate::state::AppState;
+use crate::state::{AppState, request_authority};
 
 /// The application as a router that takes every path.
 pub fn router(state: Arc<AppState>) -> Router {
@@ -112,7 +112,13 @@ struct EdgeState {
 async fn edge(State(edge): State<EdgeState>, mut request: Request) -> Response {
     let original = request.uri().clone();
     let service = version::Service::of(original.path());
-    let version = match target::tidy(&original) {
+    let authority = request_authority(&original, request.headers());
+    let served = if edge.app.serves(authority) {
+        Ok(())
+    } else {
+        Err(ApiError::misdirected())
+    };
+    let version = match served.and_then(|()| target::tidy(&original)) {
         Ok(tidied) => {
             if let Some(uri) = tidied {
                 *request.uri_mut() = uri;

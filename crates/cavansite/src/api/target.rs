@@ -21,6 +21,10 @@ pub(super) fn tidy(uri: &Uri) -> ApiResult<Option<Uri>> {
     if !receipts && !path.contains("//") && !path.contains('%') {
         return Ok(None);
     }
+    let malformed = || ApiError::invalid(None, "The request target is malformed.");
+    if percent_decode_str(path).decode_utf8().is_err() {
+        return Err(malformed());
+    }
     let mut tidied = path.replace("%3A", ":").replace("%3a", ":");
     while tidied.contains("//") {
         tidied = tidied.replace("//", "/");
@@ -33,7 +37,6 @@ pub(super) fn tidy(uri: &Uri) -> ApiResult<Option<Uri>> {
         tidied.push('?');
         tidied.push_str(query);
     }
-    let malformed = || ApiError::invalid(None, "The request target is malformed.");
     let mut parts = uri.clone().into_parts();
     parts.path_and_query = Some(PathAndQuery::try_from(tidied).map_err(|_| malformed())?);
     Uri::from_parts(parts).map(Some).map_err(|_| malformed())

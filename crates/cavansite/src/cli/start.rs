@@ -272,6 +272,7 @@ impl Server {
             public_url: public_url.map(|url| url.uri().clone()),
             error_shape: self.settings.error_shape,
             date_skew_ms: DATE_SKEW_MS,
+            own_hosts_only: is_emulator && !self.settings.listens_beyond_loopback(),
         };
         let state = AppState::new(store, options).await.map_err(Failure::new)?;
         Ok(Arc::new(state))

@@ -62,6 +62,7 @@ pub(crate) struct Options {
     pub(crate) limits: Limits,
     pub(crate) public_url: Option<&'static str>,
     pub(crate) resource: u128,
+    pub(crate) own_hosts_only: bool,
 }
 
 impl Default for Options {
@@ -72,6 +73,7 @@ impl Default for Options {
             limits: Limits::default(),
             public_url: None,
             resource: 0x0ace_0000_0000_4000_8000_0000_0000_0001,
+            own_hosts_only: false,
         }
     }
 }
@@ -132,6 +134,7 @@ impl TestServer {
                 public_url: options.public_url.map(|url| url.parse().unwrap()),
                 date_skew_ms: 15 * 60 * 1000,
                 error_shape: options.error_shape,
+                own_hosts_only: options.own_hosts_only,
             },
         )
         .await

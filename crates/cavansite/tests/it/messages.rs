@@ -494,3 +494,36 @@ async fn html_is_sanitised_when_sent_and_when_edited() {
         assert_eq!(content(&text).await, format!("edited {hostile}"));
     }
 }
+
+#[tokio::test]
+async fn a_send_may_carry_the_header_of_repeated_creates() {
+    let server = TestServer::start().await;
+    let a = server.user().await;
+    for dialect in Dialect::ALL {
+        let chat = server.chat(dialect, &a);
+        let thread = chat.thread("t", &[]).await;
+        let send = async |id: &str| {
+            let body = json!({ "content": "x" }).to_string();
+            let mut request = chat.request(Method::POST, &format!("{thread}/messages"), body);
+            request
+                .headers_mut()
+                .insert("repeatability-request-id", id.parse().unwrap());
+            server.send(request).await.expect(201).json["id"].clone()
+        };
+        let first = send("any text").await;
+        assert_eq!(send("any text").await, first);
+        assert_ne!(send("other text").await, first);
+    }
+}
+
+#[tokio::test]
+async fn html_out_of_proportion_is_400() {
+    let server = TestServer::start().await;
+    let a = server.user().await;
+    let chat = server.chat(Dialect::Ga2025, &a);
+    let thread = chat.thread("t", &[]).await;
+    let body = json!({ "content": "<b x><p>".repeat(1000), "type": "html" });
+    chat.post(&format!("{thread}/messages"), &body)
+        .await
+        .expect(400);
+}

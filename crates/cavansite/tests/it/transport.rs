@@ -3,7 +3,7 @@
 use axum::http::Method;
 use serde_json::json;
 
-use crate::harness::{Dialect, TestServer};
+use crate::harness::{Dialect, Options, TestServer};
 
 #[tokio::test]
 async fn ids_arrive_encoded_or_not_and_slashes_doubled() {
@@ -148,4 +148,37 @@ async fn a_delete_with_a_body_and_a_get_with_an_empty_one_work() {
         .send(chat.request(Method::DELETE, &thread, "{}".to_owned()))
         .await
         .expect(204);
+}
+
+#[tokio::test]
+async fn the_emulator_answers_to_its_own_names_only() {
+    let server = TestServer::with(Options {
+        own_hosts_only: true,
+        ..Options::default()
+    })
+    .await;
+    let a = server.user().await;
+    let chat = server.chat(Dialect::Ga2025, &a);
+    for (host, status) in [
+        ("127.0.0.1:10010", 200),
+        ("localhost:80", 200),
+        ("[::1]", 200),
+        ("chat.test:10010", 200),
+        ("rebound.example", 421),
+        ("127.0.0.1.rebound.example:10010", 421),
+    ] {
+        let mut request = chat.request(Method::GET, "/chat/threads", String::new());
+        request.headers_mut().insert("host", host.parse().unwrap());
+        server.send(request).await.expect(status);
+    }
+}
+
+#[tokio::test]
+async fn a_path_that_is_not_utf8_is_400_in_the_error_shape() {
+    let server = TestServer::start().await;
+    let a = server.user().await;
+    for path in ["/chat/threads/%FF", "/chat/threads/x/messages/%C3%28"] {
+        let answer = server.chat(Dialect::Ga2025, &a).get(path).await.expect(400);
+        assert_eq!(answer.code(), "BadRequest");
+    }
 }

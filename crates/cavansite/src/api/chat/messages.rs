@@ -9,7 +9,7 @@ use cavansite_core::model::ThreadId;
 use cavansite_protocol::chat::{Decimal, SendChatMessageResult};
 use uuid::Uuid;
 
-use super::{created, empty, location_of_thread};
+use super::{created, empty, location_of_thread, repeat_id};
 use crate::api::auth::ChatCall;
 use crate::api::body::Body;
 use crate::api::convert::{Json, shape};
@@ -23,10 +23,7 @@ pub(in crate::api) async fn send_chat_message(
     Body(body): Body,
 ) -> ApiResult<Response> {
     let mut request = shape(call.version).read_message(call.version, &body)?;
-    request.request_id = headers
-        .get("x-ms-client-request-id")
-        .and_then(|value| Uuid::try_parse_ascii(value.as_bytes()).ok())
-        .map(RequestId);
+    request.request_id = request_id(&headers);
     let id = call
         .app
         .chat
@@ -38,6 +35,16 @@ pub(in crate::api) async fn send_chat_message(
     );
     let result = SendChatMessageResult { id: Decimal(id.0) };
     Ok(created(Json::new(StatusCode::CREATED, &result), &location))
+}
+
+/// The name by which a repeated send is recognised: the one that creates take as well (an extension
+/// of ours), else the client's request id, where it has the shape of a UUID.
+fn request_id(headers: &HeaderMap) -> Option<RequestId> {
+    repeat_id(headers).map(RequestId).or_else(|| {
+        let value = headers.get("x-ms-client-request-id")?;
+        let id = Uuid::try_parse_ascii(value.as_bytes()).ok()?;
+        Some(RequestId(id.hyphenated().to_string()))
+    })
 }
 
 pub(in crate::api) async fn list_chat_messages(

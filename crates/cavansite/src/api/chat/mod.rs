@@ -7,7 +7,7 @@ pub(super) mod threads;
 pub(super) mod typing;
 
 use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, LOCATION};
-use axum::http::{HeaderValue, StatusCode};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use cavansite_protocol::version::ChatFamily;
 
@@ -40,6 +40,18 @@ fn created(json: Json, location: &str) -> Response {
         response.headers_mut().insert(LOCATION, location);
     }
     response
+}
+
+/// The names that versions gave the header by which a repeated create is recognised.
+const REPEAT_HEADERS: [&str; 2] = ["repeatability-request-id", "idempotency-token"];
+
+/// What a client calls a request that it may repeat.
+fn repeat_id(headers: &HeaderMap) -> Option<String> {
+    let value = REPEAT_HEADERS.iter().find_map(|name| headers.get(*name))?;
+    std::str::from_utf8(value.as_bytes())
+        .ok()
+        .filter(|id| !id.is_empty())
+        .map(str::to_owned)
 }
 
 /// A thread's id as `Location` carries it: the colon encoded, the `@` not (as recorded).

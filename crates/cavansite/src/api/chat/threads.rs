@@ -4,15 +4,12 @@ use axum::extract::{Path, RawQuery};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 
-use super::{created, empty, location_of_thread};
+use super::{created, empty, location_of_thread, repeat_id};
 use crate::api::auth::ChatCall;
 use crate::api::body::Body;
 use crate::api::convert::shape;
 use crate::api::error::ApiResult;
 use crate::api::paging;
-
-/// The names that versions gave the header by which a repeated create is recognised.
-const REPEAT_HEADERS: [&str; 2] = ["repeatability-request-id", "idempotency-token"];
 
 pub(in crate::api) async fn create_chat_thread(
     call: ChatCall,
@@ -26,11 +23,7 @@ pub(in crate::api) async fn create_chat_thread(
         .iter()
         .map(|p| p.raw_id.clone())
         .collect();
-    request.repeat_id = REPEAT_HEADERS
-        .iter()
-        .find_map(|name| headers.get(*name))
-        .and_then(|value| String::from_utf8(value.as_bytes().to_vec()).ok())
-        .filter(|id| !id.is_empty());
+    request.repeat_id = repeat_id(&headers);
     let thread = call.app.chat.create_thread(&call.caller, request).await?;
     let location = location_of_thread(&call.base_url, &thread.thread.id.to_string());
     Ok(created(
