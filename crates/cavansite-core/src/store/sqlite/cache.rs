@@ -393,10 +393,15 @@ impl View {
             Posted::Unkept | Posted::Deleted => self.reset(),
             Posted::Appended { previous, message } => {
                 self.newest_created_at = message.created_at;
-                self.push(previous, message);
+                if !self.is_filled_to(&message) {
+                    self.push(previous, message);
+                }
             }
             Posted::Moved { previous, message } => {
                 self.epoch += 1;
+                if self.is_filled_to(&message) {
+                    return;
+                }
                 if let Some(at) = self.newest.iter().position(|old| old.id == message.id)
                     && let Some(old) = self.newest.remove(at)
                 {
@@ -417,6 +422,13 @@ impl View {
             }
         }
         self.trim(bytes_max / THREAD_SHARE);
+    }
+
+    /// Whether the view was filled from a snapshot that has the message: one that began after the
+    /// commit and before its publication.
+    fn is_filled_to(&self, message: &Message) -> bool {
+        let newest = self.newest.back();
+        newest.is_some_and(|newest| newest.version >= message.version)
     }
 
     fn push(&mut self, previous: i64, message: Arc<Message>) {

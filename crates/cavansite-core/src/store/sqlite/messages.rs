@@ -328,8 +328,13 @@ fn get(
     thread: ThreadId,
     id: MessageId,
 ) -> Result<Arc<Message>> {
-    let row = |number| shared.unsettled.row((number, id.0));
-    let (read, waiting) = ReadThread::begin(connection, shared, caller, thread, row)?;
+    let key = |number| {
+        let row = shared.unsettled.row((number, id.0));
+        row.map(|row| (id.0, row)).into_iter().collect()
+    };
+    let (read, waiting) = ReadThread::begin(connection, shared, caller, thread, key)?;
+    let waiting = waiting.iter().find(|(version, _)| *version == id.0);
+    let waiting = waiting.map(|(_, row)| *row);
     let found = find(connection, read.facts.record.number, id, waiting).map_err(failed)?;
     read.fill(Vec::new(), None);
     let (_, message) = found.ok_or(Error::MessageNotFound)?;
@@ -356,8 +361,7 @@ fn list(
     if let Some(removed_at) = membership.removed_at {
         before = before.min(removed_at.0.saturating_add(1));
         is_first = false;
-        waiting = shared.unsettled.of_thread(number, before, page.limit);
-        read.renew()?;
+        waiting = read.renew(before, page.limit)?;
     }
     let mut reader = MessageReader::new(connection);
     let mut visible = Vec::new();
@@ -378,8 +382,7 @@ fn list(
         // What is left out of a page is seldom; the next piece gets a snapshot of its own.
         before = piece.floor.saturating_add(1);
         if visible.len() < page.limit {
-            waiting = shared.unsettled.of_thread(number, before, page.limit);
-            read.renew()?;
+            waiting = read.renew(before, page.limit)?;
         }
     }
     Ok(visible)

@@ -11,7 +11,7 @@ use tokio::sync::Semaphore;
 use super::cache::{Filling, ThreadFacts, ThreadView};
 use super::row::{damaged, timestamp};
 use super::state::{Counters, Members, ThreadRecord, deleted_to};
-use super::{Shared, schema};
+use super::{Shared, schema, settle};
 use crate::chat::access::Membership;
 use crate::error::{Error, Result, StoreFailure};
 use crate::model::{Message, ThreadId, UserId, Version};
@@ -142,15 +142,15 @@ pub(super) struct ReadThread<'c> {
 
 impl<'c> ReadThread<'c> {
     /// Begins a snapshot and checks that the caller takes or took part. `waiting` is what the
-    /// caller needs of the thread's keys that are not settled, which must be taken before the
-    /// snapshot.
-    pub(super) fn begin<W>(
+    /// caller needs of the thread's keys that are not settled; they are taken before the snapshot,
+    /// and completed with those of the rows that came in between.
+    pub(super) fn begin(
         connection: &'c Connection,
         shared: &'c Shared,
         caller: &UserId,
         thread: ThreadId,
-        waiting: impl FnOnce(i64) -> W,
-    ) -> Result<(Self, W)> {
+        waiting: impl FnOnce(i64) -> Vec<(i64, i64)>,
+    ) -> Result<(Self, Vec<(i64, i64)>)> {
         let number: Option<i64> = connection
             .prepare_cached("SELECT thread FROM threads WHERE id = ?1")
             .and_then(|mut statement| {
@@ -160,13 +160,16 @@ impl<'c> ReadThread<'c> {
             })
             .map_err(failed)?;
         let number = number.ok_or(Error::ThreadNotFound)?;
-        // The order of these four is what keeps memory and database together.
+        // The order of these six is what keeps memory and database together.
         let view = shared.threads.get_or_insert(thread);
         let epoch = view.epoch();
-        let newest = shared.unsettled.newest(number);
+        let through = shared.unsettled.through();
+        let mut newest = shared.unsettled.newest(number);
         let waiting = waiting(number);
         let snapshot = Snapshot::begin(connection).map_err(failed)?;
 
+        let waiting = settle::with_tail(connection, number, through, waiting).map_err(failed)?;
+        newest = newest.max(waiting.first().copied());
         let record = ThreadRecord::read(connection, thread)
             .map_err(failed)?
             .ok_or(Error::ThreadNotFound)?;
@@ -207,16 +210,20 @@ impl<'c> ReadThread<'c> {
         caller: &UserId,
         thread: ThreadId,
     ) -> Result<Self> {
-        let (read, ()) = Self::begin(connection, shared, caller, thread, |_| ())?;
+        let (read, _) = Self::begin(connection, shared, caller, thread, |_| Vec::new())?;
         read.membership.require_present()?;
         Ok(read)
     }
 
-    /// Ends the snapshot and begins another.
-    pub(super) fn renew(&mut self) -> Result<()> {
+    /// Ends the snapshot and begins another; returns the keys below `before` that wait, as
+    /// [`ReadThread::begin`] does.
+    pub(super) fn renew(&mut self, before: i64, limit: usize) -> Result<Vec<(i64, i64)>> {
         self.snapshot = None;
+        let number = self.facts.record.number;
+        let through = self.shared.unsettled.through();
+        let waiting = self.shared.unsettled.of_thread(number, before, limit);
         self.snapshot = Some(Snapshot::begin(self.connection).map_err(failed)?);
-        Ok(())
+        settle::with_tail(self.connection, number, through, waiting).map_err(failed)
     }
 
     /// Gives readers to come what was read: the thread, its people, and its newest messages,

@@ -7,7 +7,8 @@
 //! read back at the start.
 //!
 //! Who reads takes the waiting keys first and the database's snapshot after: a key that is settled
-//! in between is then seen twice, never missed.
+//! in between is then seen twice, never missed. Rows that came in between are read from the
+//! snapshot itself (`tail`).
 
 use std::collections::BTreeMap;
 use std::ops::{Bound, Range};
@@ -35,9 +36,18 @@ struct Runs {
     filling: BTreeMap<Key, i64>,
     /// The run that is being written.
     draining: BTreeMap<Key, i64>,
+    /// The last row whose key is or was in a run.
+    through: i64,
 }
 
 impl Unsettled {
+    /// The last row whose key waits or is settled. Rows beyond it are of commits that are not
+    /// shown yet.
+    pub(super) fn through(&self) -> i64 {
+        let runs = self.runs.read().unwrap_or_else(PoisonError::into_inner);
+        runs.through
+    }
+
     /// The waiting keys of a thread with a version below `before`: at least the `limit` highest of
     /// them, highest first, as version and row.
     pub(super) fn of_thread(&self, thread: i64, before: i64, limit: usize) -> Vec<(i64, i64)> {
@@ -124,6 +134,7 @@ impl Settling {
             newest_row = row.get(0)?;
             runs.filling.insert((row.get(1)?, row.get(2)?), newest_row);
         }
+        runs.through = newest_row;
         Ok(Self {
             run_keys,
             newest_row,
@@ -223,6 +234,7 @@ impl Settling {
                 runs.filling.remove(key);
                 runs.draining.remove(key);
             }
+            runs.through = effects.newest_row;
             runs.filling.len() >= self.run_keys
         };
         self.committed_at_rest(unsettled, step);
@@ -246,8 +258,33 @@ impl Settling {
     }
 }
 
+/// The waiting keys with those of the rows after `through`, highest version first. `through` and
+/// `waiting` were taken, in this order, before the snapshot that is read: what was committed since
+/// is in it, and may have no key in either place.
+pub(super) fn with_tail(
+    connection: &Connection,
+    thread: i64,
+    through: i64,
+    mut waiting: Vec<(i64, i64)>,
+) -> rusqlite::Result<Vec<(i64, i64)>> {
+    let mut statement = connection
+        .prepare_cached("SELECT version, row FROM messages WHERE row > ?1 AND thread = ?2")?;
+    let tail = statement.query_map(params![through, thread], |row| {
+        Ok((row.get(0)?, row.get(1)?))
+    })?;
+    let taken = waiting.len();
+    for key in tail {
+        waiting.push(key?);
+    }
+    if waiting.len() > taken {
+        waiting.sort_unstable_by(|a, b| b.cmp(a));
+        waiting.dedup();
+    }
+    Ok(waiting)
+}
+
 /// The keys of a thread in a range of versions, highest first, at most `limit`, each as version and
-/// row: those in the index and those `waiting` (highest first, taken before the snapshot).
+/// row: those in the index and those `waiting` (highest first).
 pub(super) fn keys(
     connection: &Connection,
     waiting: &[(i64, i64)],

@@ -1,7 +1,9 @@
 //! The index settled behind the sends, across runs, crashes and edits; and erasure.
 
 use super::*;
+use crate::store::sqlite::cache::{Posted, Publication};
 use crate::store::sqlite::messages::Piece;
+use crate::store::sqlite::read::ReadThread;
 use crate::store::sqlite::row::MessageReader;
 use crate::store::sqlite::schema;
 
@@ -260,4 +262,69 @@ async fn a_message_that_moves_between_the_look_at_what_waits_and_the_snapshot_is
     let ids: Vec<_> = piece.messages.iter().map(|message| message.id).collect();
     assert_eq!(ids[..2], [first, second]);
     assert_eq!(ids.len(), 4);
+}
+
+#[tokio::test]
+async fn what_one_group_commits_between_the_look_at_what_waits_and_the_snapshot_is_met_whole() {
+    let directory = TempDir::new().unwrap();
+    let store = open(&directory);
+    let thread = thread(&store, 1, &[1]).await;
+    let old = send(&store, thread, "old").await.unwrap();
+    let database = directory.path().join("data/cavansite.db");
+    let tokio = tokio::runtime::Handle::current();
+    let reading = tokio::task::spawn_blocking(move || {
+        let connection = schema::open_for_reading(&database).unwrap();
+        let shared = Arc::clone(&store.shared);
+        let take = |number| {
+            let waiting = shared.unsettled.of_thread(number, i64::MAX, 100);
+            tokio.block_on(async {
+                let held = hold(&store).await;
+                let caller = user(1);
+                let both = async {
+                    let sent = send(&store, thread, "new");
+                    let edited = store.update_message(&caller, thread, old, edit("moved"));
+                    let (sent, edited) = tokio::join!(sent, edited);
+                    edited.unwrap();
+                    sent.unwrap()
+                };
+                tokio::join!(both, held.release_when(&store, 2));
+            });
+            waiting
+        };
+        let caller = user(1);
+        let (read, waiting) =
+            ReadThread::begin(&connection, &shared, &caller, thread, take).unwrap();
+        let mut reader = MessageReader::new(&connection);
+        let piece = Piece::read(&mut reader, 1, &waiting, 0..i64::MAX, 100).unwrap();
+        drop(read);
+        let sequences = piece.messages.iter().map(|message| message.sequence_id);
+        sequences.collect::<Vec<_>>()
+    });
+    // The edit, the send before it, and the two that a thread begins with.
+    assert_eq!(reading.await.unwrap(), [5, 4, 2, 1]);
+}
+
+#[tokio::test]
+async fn a_message_that_a_view_was_filled_with_is_not_added_again_when_it_is_published() {
+    let directory = TempDir::new().unwrap();
+    let store = open(&directory);
+    let thread = thread(&store, 1, &[1]).await;
+    send(&store, thread, "old").await.unwrap();
+    texts(&store, thread).await;
+    let newest = page(&store, thread, None, 2).await;
+    for (moves, at) in [(false, 0), (true, 0), (true, 1)] {
+        let message = Arc::clone(&newest[at]);
+        let previous = message.version.0 - 1;
+        let messages = if moves {
+            Posted::Moved { previous, message }
+        } else {
+            Posted::Appended { previous, message }
+        };
+        let publication = Publication {
+            messages,
+            ..Publication::default()
+        };
+        store.shared.threads.publish(thread, publication);
+        assert_eq!(page(&store, thread, None, 2).await, newest);
+    }
 }
