@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::Router;
@@ -15,9 +15,9 @@ use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
-use tokio::time::sleep;
 use tokio_rustls::TlsAcceptor;
 
+use super::activity::{Activity, BoundedStream};
 use super::peer::{ConnectionInfo, Scheme};
 use super::request::RequestIds;
 use super::{HttpSettings, Phase, request};
@@ -94,11 +94,12 @@ pub(super) async fn run(
 ) {
     // Answers are small and written whole: waiting for more to send would only delay them.
     let _ = stream.set_nodelay(true);
+    let activity = Arc::new(Activity::default());
     let timeout = Duration::from_millis(listener.settings.limits.handshake_timeout_ms);
     let opened = tokio::select! {
         biased;
         () = reached(&mut phase, Phase::Drain) => return,
-        opened = tokio::time::timeout(timeout, open(&listener, stream)) => opened,
+        opened = tokio::time::timeout(timeout, open(&listener, stream, &activity)) => opened,
     };
     let (scheme, opened) = match opened {
         Ok(Ok(Opened::Tls(stream))) => (Scheme::Https, Ok(stream)),
@@ -124,28 +125,34 @@ pub(super) async fn run(
             } else {
                 builder.http1_only()
             };
-            converse(&listener, &builder, tls, info, phase).await;
+            converse(&listener, &builder, tls, info, &activity, phase).await;
         }
-        Err(plain) => converse(&listener, &listener.builder, plain, info, phase).await,
+        Err(plain) => converse(&listener, &listener.builder, plain, info, &activity, phase).await,
     }
 }
 
 /// A connection that is ready for HTTP.
 enum Opened {
-    Tls(Box<tokio_rustls::server::TlsStream<TcpStream>>),
-    Plain(TcpStream),
+    Tls(Box<tokio_rustls::server::TlsStream<BoundedStream>>),
+    Plain(BoundedStream),
 }
 
 /// Looks at the first byte, and does the TLS handshake where it is one.
-async fn open(listener: &Listener, stream: TcpStream) -> std::io::Result<Opened> {
+async fn open(
+    listener: &Listener,
+    stream: TcpStream,
+    activity: &Arc<Activity>,
+) -> std::io::Result<Opened> {
+    let stall = Duration::from_millis(listener.settings.limits.write_stall_ms);
+    let bounded = |stream| BoundedStream::new(stream, stall, Arc::clone(activity));
     let Some(tls) = &listener.tls else {
-        return Ok(Opened::Plain(stream));
+        return Ok(Opened::Plain(bounded(stream)));
     };
     let mut first = [0];
     if stream.peek(&mut first).await? == 1 && first[0] == TLS_HANDSHAKE {
-        Ok(Opened::Tls(Box::new(tls.accept(stream).await?)))
+        Ok(Opened::Tls(Box::new(tls.accept(bounded(stream)).await?)))
     } else {
-        Ok(Opened::Plain(stream))
+        Ok(Opened::Plain(bounded(stream)))
     }
 }
 
@@ -155,14 +162,14 @@ async fn converse<S>(
     builder: &auto::Builder<TokioExecutor>,
     stream: S,
     info: ConnectionInfo,
+    activity: &Arc<Activity>,
     mut phase: watch::Receiver<Phase>,
 ) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let activity = Arc::new(Activity::default());
     let service = service_fn(|request| {
         let listener = Arc::clone(listener);
-        let activity = Arc::clone(&activity);
+        let activity = Arc::clone(activity);
         async move {
             let _answering = activity.begin();
             Ok::<_, Infallible>(request::answer(&listener, info, request).await)
@@ -170,7 +177,9 @@ async fn converse<S>(
     });
     let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
     let mut connection = pin!(connection);
-    let idle = Duration::from_millis(listener.settings.limits.head_timeout_ms);
+    let limits = &listener.settings.limits;
+    let idle = Duration::from_millis(limits.head_timeout_ms);
+    let stall = Duration::from_millis(limits.write_stall_ms);
     let result = tokio::select! {
         biased;
         result = connection.as_mut() => Some(result),
@@ -190,46 +199,15 @@ async fn converse<S>(
             biased;
             result = connection.as_mut() => result,
             () = reached(&mut phase, Phase::Close) => return,
+            () = activity.stall(stall) => {
+                tracing::debug!(peer = %info.peer, "cut a client that does not read its answer");
+                return;
+            }
         }
     };
     if let Err(error) = result {
         // Clients hang up as they please; this is for whoever looks for it.
         tracing::debug!(peer = %info.peer, %error, "connection ended");
-    }
-}
-
-/// Whether requests come over a connection. hyper bounds the time between two requests of HTTP/1
-/// alone; HTTP/2, and a client that does not say which it speaks, it would wait for without end.
-#[derive(Default)]
-struct Activity {
-    begun: AtomicU64,
-    ended: AtomicU64,
-}
-
-impl Activity {
-    /// Counts a request until what this returns is dropped.
-    fn begin(&self) -> impl Drop + '_ {
-        struct Answering<'a>(&'a Activity);
-        impl Drop for Answering<'_> {
-            fn drop(&mut self) {
-                self.0.ended.fetch_add(1, Ordering::Relaxed);
-            }
-        }
-        self.begun.fetch_add(1, Ordering::Relaxed);
-        Answering(self)
-    }
-
-    /// Waits until no request came for so long and none is being answered; says whether there was
-    /// never one.
-    async fn cease(&self, idle: Duration) -> bool {
-        loop {
-            let before = self.begun.load(Ordering::Relaxed);
-            sleep(idle).await;
-            let now = self.begun.load(Ordering::Relaxed);
-            if now == before && self.ended.load(Ordering::Relaxed) == now {
-                return now == 0;
-            }
-        }
     }
 }
 

@@ -15,6 +15,9 @@ pub struct HttpLimits {
     pub head_timeout_ms: u64,
     /// How long a request may take to send its body, in milliseconds.
     pub body_timeout_ms: u64,
+    /// How long an answer may wait for its client to read on, in milliseconds. The connection is
+    /// cut after it.
+    pub write_stall_ms: u64,
     /// The head of a request, in bytes.
     pub head_bytes_max: usize,
     /// Requests at the same time on one HTTP/2 connection.
@@ -30,6 +33,7 @@ impl Default for HttpLimits {
             handshake_timeout_ms: 10_000,
             head_timeout_ms: 60_000,
             body_timeout_ms: 30_000,
+            write_stall_ms: 30_000,
             head_bytes_max: 32 * 1024,
             streams_max: 100,
             drain_timeout_ms: 10_000,

@@ -3,6 +3,7 @@
 //! What is done to every request (ids, health, bounds, the access log) is in `request`; who is
 //! asking, with proxies in between, in `peer`.
 
+mod activity;
 mod body;
 mod connection;
 mod limits;
@@ -106,3 +107,6 @@ pub async fn serve(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;
