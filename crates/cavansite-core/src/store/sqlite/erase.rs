@@ -1,8 +1,9 @@
 //! The content of deleted threads, erased behind the deletion in small steps.
 //!
-//! A step goes with a commit of the writer's, a larger one at rest, which comes sooner while there is
-//! something to erase. Keys that an erasure waits for are settled without waiting for a full run. The pages are overwritten
-//! (`secure_delete`); what the log still holds goes with its next truncation, at rest.
+//! A step goes with a commit of the writer's, a larger one at rest, which comes sooner while there
+//! is something to erase. Keys that an erasure waits for are settled without waiting for a full
+//! run. The pages are overwritten (`secure_delete`); what the log still holds goes with its next
+//! truncation, at rest.
 
 use std::collections::VecDeque;
 
@@ -74,7 +75,8 @@ impl Erasing {
         threads.any(|thread| unsettled.newest(*thread).is_some())
     }
 
-    /// Erases a piece of the first thread that is settled, or of the first, inside the writer's transaction.
+    /// Erases a piece of the first thread that is settled, or else of the first one, inside the
+    /// writer's transaction.
     pub(super) fn erase_some(
         &self,
         connection: &Connection,
