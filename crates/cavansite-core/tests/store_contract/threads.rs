@@ -13,6 +13,7 @@ contract!(
     a_new_thread_starts_with_two_messages,
     a_repeated_create_answers_the_first_thread_unchanged,
     a_repeated_create_of_a_deleted_thread_makes_no_second_one,
+    a_creator_who_was_removed_learns_nothing_new_from_a_repeated_create,
     a_thread_reads_back_with_all_its_parts,
     only_the_present_see_a_thread,
     an_unknown_thread_is_not_found_by_any_operation,
@@ -89,6 +90,39 @@ async fn a_repeated_create_of_a_deleted_thread_makes_no_second_one(mut world: Wo
         );
         world.reopen(stop).await;
     }
+}
+
+async fn a_creator_who_was_removed_learns_nothing_new_from_a_repeated_create(mut world: World) {
+    let mut new = new_thread(1, &[1, 2]);
+    new.metadata = pairs(&[("k", "v")]);
+    new.retention = Some(RetentionPolicy::DaysAfterCreation(30));
+    let first = world.store().create_thread(new.clone()).await.unwrap();
+    world.pass(10);
+    world.remove(2, first.id, 1).await;
+    let change = ThreadChange {
+        topic: Some("secret".to_owned()),
+        metadata: Some(pairs(&[("k", "secret")])),
+        retention: Some(RetentionPolicy::Keep),
+    };
+    let store = world.store();
+    store
+        .update_thread(&user(2), first.id, change)
+        .await
+        .unwrap();
+    drop(store);
+    let expected = Thread {
+        metadata: Metadata::new(),
+        retention: None,
+        ..first.clone()
+    };
+    for stop in BOTH {
+        let again = world.store().create_thread(new.clone()).await.unwrap();
+        assert_eq!(again, expected);
+        world.reopen(stop).await;
+    }
+    world.add(2, first.id, 1, Timestamp::EPOCH).await;
+    let again = world.store().create_thread(new).await.unwrap();
+    assert_eq!(again.topic, "secret");
 }
 
 async fn a_thread_reads_back_with_all_its_parts(mut world: World) {

@@ -10,6 +10,9 @@ use super::{Durability, OpenError};
 /// The database's file name in the data directory.
 const DATABASE: &str = "cavansite.db";
 
+/// The name of its log, which SQLite gives it.
+const LOG: &str = "cavansite.db-wal";
+
 /// The name under which a new database is made, before it gets its own.
 const NEW_DATABASE: &str = "cavansite.db.new";
 
@@ -80,11 +83,11 @@ pub(super) fn look(database: &Path) -> Result<Found, OpenError> {
     let mut header = Vec::with_capacity(100);
     match File::open(database) {
         Ok(file) => file.take(100).read_to_end(&mut header)?,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Found::Nothing),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => 0,
         Err(error) => return Err(error.into()),
     };
     if header.is_empty() {
-        return Ok(Found::Nothing);
+        return nothing(database);
     }
     let application = header.get(APPLICATION_ID_AT..APPLICATION_ID_AT + 4);
     if header.starts_with(MAGIC) && application == Some(&APPLICATION_ID.to_be_bytes()) {
@@ -93,6 +96,19 @@ pub(super) fn look(database: &Path) -> Result<Found, OpenError> {
         Err(OpenError::Foreign {
             file: database.to_owned(),
         })
+    }
+}
+
+/// No database is there. A log that is would be replayed into the one to be made: refused.
+fn nothing(database: &Path) -> Result<Found, OpenError> {
+    let log = database.with_file_name(LOG);
+    match fs::metadata(&log) {
+        Ok(found) if found.len() > 0 => Err(OpenError::LogAlone {
+            log,
+            database: database.to_owned(),
+        }),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error.into()),
+        _ => Ok(Found::Nothing),
     }
 }
 

@@ -1,7 +1,9 @@
 //! The content of deleted threads, erased behind the deletion in small steps.
 //!
-//! A step goes with a commit of the writer's, a larger one at rest. The pages are overwritten
-//! (`secure_delete`); what the log still holds goes with its next truncation, at rest.
+//! A step goes with a commit of the writer's, a larger one at rest, which comes sooner while there
+//! is something to erase. Keys that an erasure waits for are settled without waiting for a full
+//! run. The pages are overwritten (`secure_delete`); what the log still holds goes with its next
+//! truncation, at rest.
 
 use std::collections::VecDeque;
 
@@ -16,6 +18,9 @@ const ROWS_PER_COMMIT: u16 = 32;
 /// Rows erased in one commit at rest.
 const ROWS_AT_REST: u16 = 512;
 
+/// Deleted threads that a commit looks at, so that one whose keys wait holds up no other.
+const LOOKED_AT_MAX: usize = 64;
+
 /// The deleted threads whose content is still there.
 pub(super) struct Erasing {
     threads: VecDeque<i64>,
@@ -28,10 +33,10 @@ pub(super) struct Erasing {
 pub(super) enum Erased {
     /// There was nothing to do.
     Nothing,
-    /// A piece of the first thread.
+    /// A piece of a thread.
     Piece,
-    /// The last of the first thread.
-    Thread,
+    /// The last of the thread at that place.
+    Thread(usize),
 }
 
 impl Erasing {
@@ -64,7 +69,14 @@ impl Erasing {
         self.in_log = false;
     }
 
-    /// Erases a piece of the first thread, inside the writer's transaction.
+    /// Whether a thread can only be erased once keys of its own are settled.
+    pub(super) fn waits_for(&self, unsettled: &Unsettled) -> bool {
+        let mut threads = self.threads.iter().take(LOOKED_AT_MAX);
+        threads.any(|thread| unsettled.newest(*thread).is_some())
+    }
+
+    /// Erases a piece of the first thread that is settled, or else of the first one, inside the
+    /// writer's transaction.
     pub(super) fn erase_some(
         &self,
         connection: &Connection,
@@ -72,7 +84,11 @@ impl Erasing {
         now: Timestamp,
         at_rest: bool,
     ) -> rusqlite::Result<Erased> {
-        let Some(&thread) = self.threads.front() else {
+        let mut threads = self.threads.iter().take(LOOKED_AT_MAX);
+        let at = threads
+            .position(|thread| unsettled.newest(*thread).is_none())
+            .unwrap_or(0);
+        let Some(&thread) = self.threads.get(at) else {
             return Ok(Erased::Nothing);
         };
         let count = if at_rest {
@@ -106,7 +122,7 @@ impl Erasing {
         connection
             .prepare_cached("UPDATE threads SET erased_at = ?2 WHERE thread = ?1")?
             .execute(params![thread, now.as_millis()])?;
-        Ok(Erased::Thread)
+        Ok(Erased::Thread(at))
     }
 
     /// Takes over what a synced commit did: what it erased, and which threads it deleted.
@@ -114,9 +130,9 @@ impl Erasing {
         match erased {
             Erased::Nothing => {}
             Erased::Piece => self.in_log = true,
-            Erased::Thread => {
+            Erased::Thread(at) => {
                 self.in_log = true;
-                self.threads.pop_front();
+                self.threads.remove(at);
             }
         }
         self.threads.extend(deleted);

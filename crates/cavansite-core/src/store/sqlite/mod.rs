@@ -99,6 +99,19 @@ pub enum OpenError {
         /// The file at fault.
         file: PathBuf,
     },
+    /// A log lies where its database is missing or empty.
+    #[error(
+        "{} holds a log but its database is missing or empty: put {} back, or move the log away to \
+         start anew",
+        log.display(),
+        database.display()
+    )]
+    LogAlone {
+        /// The log.
+        log: PathBuf,
+        /// Where its database should be.
+        database: PathBuf,
+    },
     /// A later version of Cavansite wrote the database.
     #[error(
         "{} was written by a newer Cavansite (schema {found}, this one knows {known}): start that \

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, OptionalExtension, params};
 
 use super::cache::{Posted, Publication};
 use super::messages::merge;
@@ -17,7 +17,8 @@ use super::{Shared, SqliteStore};
 use crate::chat::input::check_metadata_size;
 use crate::error::{Error, Result};
 use crate::model::{
-    MessageContent, NewThread, Thread, ThreadChange, ThreadId, ThreadSummary, Timestamp, UserId,
+    MessageContent, Metadata, NewThread, Thread, ThreadChange, ThreadId, ThreadSummary, Timestamp,
+    UserId,
 };
 use crate::store::{ThreadPage, ThreadStore};
 
@@ -58,7 +59,7 @@ impl ThreadStore for SqliteStore {
 fn create(batch: &mut Batch<'_>, new: NewThread) -> Outcome<Thread> {
     let Batch { threads, tx } = batch;
     if let Some(state) = threads.get(tx, new.id)? {
-        return Ok(state.record.thread.clone());
+        return Ok(known_to(tx, state, &new.creator)?);
     }
     let thread = Thread {
         id: new.id,
@@ -119,6 +120,35 @@ fn create(batch: &mut Batch<'_>, new: NewThread) -> Outcome<Thread> {
     tx.publish(thread.id, publication);
     threads.insert(state);
     Ok(thread)
+}
+
+/// What a repeated create is answered: the thread, or what its tombstone still tells; to who is no
+/// longer in it no more than they knew at their removal.
+fn known_to(
+    tx: &Transaction<'_>,
+    state: &ThreadState,
+    creator: &UserId,
+) -> rusqlite::Result<Thread> {
+    let thread = state.record.thread.clone();
+    if state.record.deleted || state.member(creator).is_some() {
+        return Ok(thread);
+    }
+    let topic: Option<Option<String>> = tx
+        .connection
+        .prepare_cached(
+            "SELECT removed_topic FROM participants WHERE thread = ?1 \
+             AND user = (SELECT user FROM users WHERE id = ?2)",
+        )?
+        .query_row(params![state.record.number, creator.as_str()], |row| {
+            row.get(0)
+        })
+        .optional()?;
+    Ok(Thread {
+        topic: topic.flatten().unwrap_or_default(),
+        metadata: Metadata::new(),
+        retention: None,
+        ..thread
+    })
 }
 
 fn insert(tx: &Transaction<'_>, thread: &Thread, creator: i64) -> rusqlite::Result<i64> {

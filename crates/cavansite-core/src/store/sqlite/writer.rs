@@ -31,6 +31,13 @@ use crate::error::StoreFailure;
 /// After so long without a write the writer settles what is left, checkpoints and erases.
 const REST_AFTER: Duration = Duration::from_secs(2);
 
+/// The same while there is something to erase: light traffic must not put it off.
+const ERASE_AFTER: Duration = Duration::from_millis(250);
+
+/// Requests that a group counts for, at the least, in settling keys that an erasure waits for: two
+/// full runs are in after about sixty commits.
+const SETTLE_TO_ERASE: usize = 512;
+
 /// Keys settled in one commit at rest or at the end.
 const SETTLE_AT_REST: usize = 4096;
 
@@ -79,7 +86,12 @@ impl Writer {
     /// Serves the queue until its end.
     pub(super) fn run(mut self) {
         loop {
-            let rest_after = self.restless.then_some(REST_AFTER);
+            let rest_after = if self.erasing.is_done() && !self.erasing.in_log() {
+                REST_AFTER
+            } else {
+                ERASE_AFTER
+            };
+            let rest_after = self.restless.then_some(rest_after);
             match self.shared.queue.next(rest_after) {
                 Next::Requests(requests) => {
                     self.restless = true;
@@ -114,11 +126,16 @@ impl Writer {
             self.recover()?;
         }
         let shared = Arc::clone(&self.shared);
-        begin(&self.connection)?;
         let unsettled = &shared.unsettled;
+        let mut settles_for = requests.len();
+        if self.erasing.waits_for(unsettled) {
+            self.settling.start_run(unsettled);
+            settles_for = settles_for.max(SETTLE_TO_ERASE);
+        }
+        begin(&self.connection)?;
         let step = self
             .settling
-            .write_some(&self.connection, unsettled, requests.len())?;
+            .write_some(&self.connection, unsettled, settles_for)?;
         let mut batch = Batch {
             threads: &mut self.threads,
             tx: Transaction::new(&self.connection, &shared, self.settling.newest_row()),

@@ -87,6 +87,24 @@ fn a_database_of_another_program_is_refused_untouched() {
 }
 
 #[tokio::test]
+async fn a_log_whose_database_is_missing_or_empty_is_refused_untouched() {
+    let directory = TempDir::new().unwrap();
+    let store = open(&directory);
+    thread(&store, 1, &[1]).await;
+    let data = TempDir::new().unwrap();
+    let log = data.path().join("cavansite.db-wal");
+    fs::copy(directory.path().join("data/cavansite.db-wal"), &log).unwrap();
+    let error = refused_untouched(data.path());
+    assert!(matches!(error, OpenError::LogAlone { .. }), "{error:?}");
+    fs::write(data.path().join("cavansite.db"), "").unwrap();
+    let error = refused_untouched(data.path());
+    assert!(matches!(error, OpenError::LogAlone { .. }), "{error:?}");
+    // One that holds nothing tells nothing.
+    fs::write(&log, "").unwrap();
+    SqliteStore::open(options(data.path())).unwrap();
+}
+
+#[tokio::test]
 async fn a_newer_schema_is_refused_untouched() {
     let directory = TempDir::new().unwrap();
     let store = open(&directory);

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::store::sqlite::cache::{Posted, Publication};
+use crate::store::sqlite::erase::{Erased, Erasing};
 use crate::store::sqlite::messages::Piece;
 use crate::store::sqlite::read::ReadThread;
 use crate::store::sqlite::row::MessageReader;
@@ -327,4 +328,76 @@ async fn a_message_that_a_view_was_filled_with_is_not_added_again_when_it_is_pub
         store.shared.threads.publish(thread, publication);
         assert_eq!(page(&store, thread, None, 2).await, newest);
     }
+}
+
+/// How many messages of deleted threads are there, beside the threads that are not marked erased.
+fn not_erased(database: &Connection) -> (i64, i64) {
+    let sql = "SELECT count(*), (SELECT count(*) FROM messages WHERE thread IN \
+               (SELECT thread FROM threads WHERE deleted_at IS NOT NULL)) FROM threads \
+               WHERE deleted_at IS NOT NULL AND erased_at IS NULL";
+    let row = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?));
+    database.query_row(sql, [], row).unwrap()
+}
+
+#[tokio::test]
+async fn content_is_erased_while_sends_leave_the_writer_no_rest() {
+    let directory = TempDir::new().unwrap();
+    let store = open(&directory);
+    let other = thread(&store, 1, &[1]).await;
+    let deleted = thread(&store, 2, &[1]).await;
+    for _ in 0..200 {
+        send(&store, deleted, "x").await.unwrap();
+    }
+    store.delete_thread(&user(1), deleted).await.unwrap();
+    for _ in 0..20 {
+        send(&store, other, "y").await.unwrap();
+    }
+    assert_eq!(not_erased(&database(&directory)), (0, 0));
+}
+
+#[tokio::test]
+async fn content_is_erased_soon_under_light_traffic_and_leaves_the_log() {
+    let directory = TempDir::new().unwrap();
+    let store = open(&directory);
+    let other = thread(&store, 1, &[1]).await;
+    let deleted = thread(&store, 2, &[1]).await;
+    let held = hold(&store).await;
+    let sends = (0..2000).map(|_| {
+        let store = Arc::clone(&store);
+        tokio::spawn(async move { send(&store, deleted, "x").await })
+    });
+    let sends: Vec<_> = sends.collect();
+    held.release_when(&store, 2000).await;
+    for sent in sends {
+        sent.await.unwrap().unwrap();
+    }
+    store.delete_thread(&user(1), deleted).await.unwrap();
+    let log = directory.path().join("data/cavansite.db-wal");
+    let mut was_emptied = false;
+    for _ in 0..6 {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        was_emptied |= std::fs::metadata(&log).unwrap().len() == 0;
+        send(&store, other, "y").await.unwrap();
+    }
+    assert_eq!(not_erased(&database(&directory)), (0, 0));
+    assert!(was_emptied);
+}
+
+#[tokio::test]
+async fn a_thread_whose_keys_wait_holds_up_no_other_erasure() {
+    let directory = TempDir::new().unwrap();
+    let store = open(&directory);
+    thread(&store, 1, &[1]).await;
+    until(|| store.shared.unsettled.len() == 0).await;
+    thread(&store, 2, &[1]).await;
+    let beside = database(&directory);
+    let mut erasing = Erasing::open(&beside).unwrap();
+    erasing.committed(Erased::Nothing, vec![2, 1]);
+    let unsettled = &store.shared.unsettled;
+    assert!(erasing.waits_for(unsettled));
+    beside.execute_batch("BEGIN").unwrap();
+    let now = Timestamp::EPOCH;
+    let erased = erasing.erase_some(&beside, unsettled, now, false).unwrap();
+    assert!(matches!(erased, Erased::Thread(1)));
+    beside.execute_batch("ROLLBACK").unwrap();
 }
