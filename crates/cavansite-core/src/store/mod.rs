@@ -64,8 +64,9 @@ pub trait IdentityStore: Send + Sync + 'static {
 #[async_trait]
 pub trait ThreadStore: Send + Sync + 'static {
     /// Creates a thread with its first two messages: the participants added, then the topic. Where
-    /// a thread with that id is there already (a repeated create), returns that one unchanged; of a
-    /// deleted one, what its tombstone still tells.
+    /// a thread with that id is there already (a repeated create), returns that one unchanged: to a
+    /// creator who was removed since, as it was then and without metadata and policy; of a deleted
+    /// one, what its tombstone still tells.
     async fn create_thread(&self, thread: NewThread) -> Result<Thread>;
 
     /// The thread. A removed participant is refused.
