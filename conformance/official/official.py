@@ -32,6 +32,7 @@ def source_of(package, folder):
     unpacked = folder / package.replace("==", "-")
     if not unpacked.is_dir():
         pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"]
+        pip += ["--disable-pip-version-check"]
         sources = ["--no-binary", ":all:", "--dest", str(folder), package]
         subprocess.run([*pip, *sources], check=True)
         (archive,) = [path for path in folder.glob(f"{unpacked.name}.*") if path.is_file()]

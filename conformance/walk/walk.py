@@ -133,6 +133,8 @@ def walk(told):
     chance = random.Random(7)
     targets = chance.sample(sorted(before), max(4, MESSAGES // 50))
     changed, done, failures = set(), threading.Event(), []
+    # Set when one more message has changed: between two pages of the walk at least one does.
+    one_more = threading.Event()
 
     def change():
         try:
@@ -144,6 +146,7 @@ def walk(told):
                     changer.delete_message(message_id)
                 else:
                     changer.update_message(message_id, content="edited")
+                one_more.set()
         except Exception as exception:
             failures.append(exception)
 
@@ -154,6 +157,10 @@ def walk(told):
         for message in page:
             if contents(message) is not None:
                 seen[message.id] = seen.get(message.id, 0) + 1
+        one_more.clear()
+        while len(changed) < len(targets) and worker.is_alive():
+            if one_more.wait(timeout=0.1):
+                break
     done.set()
     worker.join()
     unchanged = set(before) - changed

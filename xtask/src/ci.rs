@@ -4,6 +4,8 @@
 //! reported as skipped with the reason; with `--install` what is missing is installed, and a
 //! part that is skipped all the same is a failure.
 
+use std::io::IsTerminal as _;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use clap::Args;
@@ -90,7 +92,7 @@ impl Part {
                     "--no-deps",
                     "--document-private-items",
                 ];
-                let mut command = workspace.cargo(&arguments);
+                let mut command = quiet(workspace.cargo(&arguments));
                 let lints = "-D warnings -A rustdoc::private-intra-doc-links";
                 command.arg("--locked").env("RUSTDOCFLAGS", lints);
                 Ok(Outcome::of(process::stream(&mut command, |_| {})?))
@@ -108,6 +110,8 @@ pub(crate) struct Outcome {
     pub(crate) passed: usize,
     /// Checks that did not.
     pub(crate) failed: usize,
+    /// Those of `failed` that have a name, told again at the end.
+    pub(crate) failures: Vec<String>,
     /// Names and reasons of what could not run here.
     pub(crate) skipped: Vec<String>,
 }
@@ -118,7 +122,7 @@ impl Outcome {
         Self {
             passed: usize::from(held),
             failed: usize::from(!held),
-            skipped: Vec::new(),
+            ..Self::default()
         }
     }
 
@@ -153,7 +157,10 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> bool {
         let begin = Instant::now();
         let outcome = part.run(workspace, options).unwrap_or_else(|error| {
             println!("{error:#}");
-            Outcome::of(false)
+            Outcome {
+                failures: vec![format!("{error:#}")],
+                ..Outcome::of(false)
+            }
         });
         let took = begin.elapsed();
         for why in &outcome.skipped {
@@ -186,6 +193,11 @@ fn close(rows: &[(&str, Duration, Outcome)], total: Duration, install: bool) -> 
             println!("skipped: {name}: {why}");
         }
     }
+    for (name, _, outcome) in rows {
+        for what in &outcome.failures {
+            println!("failed: {name}: {what}");
+        }
+    }
     let sum = closing_sum(rows.iter().map(|(_, _, outcome)| outcome), install);
     println!("{} passed, {} failed", sum.passed, sum.failed);
     sum.failed == 0
@@ -205,19 +217,29 @@ fn closing_sum<'a>(outcomes: impl Iterator<Item = &'a Outcome>, install: bool) -
 }
 
 fn cargo(workspace: &Workspace, arguments: &[&str]) -> anyhow::Result<Outcome> {
-    let mut command = workspace.cargo(arguments);
+    let mut command = quiet(workspace.cargo(arguments));
     Ok(Outcome::of(process::stream(&mut command, |_| {})?))
+}
+
+/// In a log nobody watches the progress: there only what went wrong is worth a line.
+fn quiet(mut command: Command) -> Command {
+    if !std::io::stdout().is_terminal() {
+        command.env("CARGO_TERM_QUIET", "true");
+    }
+    command
 }
 
 /// `cargo test`, counting what its test programs report.
 fn test(workspace: &Workspace) -> anyhow::Result<Outcome> {
     let mut outcome = Outcome::default();
-    let mut command = workspace.cargo(&["test", "--workspace", "--locked", "--no-fail-fast"]);
+    let arguments = ["test", "--workspace", "--locked", "--no-fail-fast"];
+    let mut command = quiet(workspace.cargo(&arguments));
     let held = process::stream(&mut command, |line| {
         if let Some((passed, failed)) = read_test_result(line) {
             outcome.passed += passed;
             outcome.failed += failed;
         }
+        outcome.failures.extend(read_failed_test(line));
     })?;
     if !held && outcome.failed == 0 {
         // It did not build, or a test program died before it could report.
@@ -235,9 +257,27 @@ fn read_test_result(line: &str) -> Option<(usize, usize)> {
     Some((passed, failed))
 }
 
+/// Reads `test name ... FAILED`, or `name --- FAILED` as the quiet form has it.
+fn read_failed_test(line: &str) -> Option<String> {
+    let name = line.strip_suffix(" FAILED")?;
+    let name = name.strip_suffix(" ---").or(name.strip_suffix(" ..."))?;
+    Some(name.trim_start_matches("test ").to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_name_of_a_failed_test_is_read_in_both_forms() {
+        let name = Some("tls::a_leaf_is_renewed".to_owned());
+        assert_eq!(
+            read_failed_test("test tls::a_leaf_is_renewed ... FAILED"),
+            name
+        );
+        assert_eq!(read_failed_test("tls::a_leaf_is_renewed --- FAILED"), name);
+        assert_eq!(read_failed_test("test result: FAILED. 3 passed"), None);
+    }
 
     #[test]
     fn the_counts_of_a_test_program_are_read_whether_it_passed_or_failed() {

@@ -7,6 +7,7 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use clap::Args;
@@ -237,6 +238,7 @@ fn check(workspace: &Workspace, options: &Options) -> anyhow::Result<Count> {
         println!("DIFFERENT  {difference}");
     }
     count.failed += different.len();
+    count.failures = different;
     Ok(count)
 }
 
@@ -285,15 +287,19 @@ fn run_suite(
     let binary = &std::path::absolute(options.binary.as_ref().unwrap_or(&default))?;
     let mut found = Vec::new();
     if suite.phases == repeats::PHASES {
+        let begin = Instant::now();
         let folder = fresh_folder(workspace, suite, "serve")?;
-        for line in repeats::run(binary, program, script, &folder)? {
-            let outcome = Outcome::of(suite.name, "serve", &line);
-            print(&outcome, &line.detail);
-            found.push(outcome);
-        }
+        let lines = repeats::run(binary, program, script, &folder)?;
+        print(suite, "serve", &lines, begin.elapsed());
+        found.extend(
+            lines
+                .iter()
+                .map(|line| Outcome::of(suite.name, "serve", line)),
+        );
         return Ok(found);
     }
     for run in ["dev", "serve"] {
+        let begin = Instant::now();
         let folder = fresh_folder(workspace, suite, run)?;
         let tell =
             |server: &Server, phases: &[&str]| tell(server, program, script, &folder, phases);
@@ -319,11 +325,8 @@ fn run_suite(
             lines.extend(tell(&server, &suite.phases[1..])?);
             server.stop()?;
         }
-        for line in &lines {
-            let outcome = Outcome::of(suite.name, run, line);
-            print(&outcome, &line.detail);
-            found.push(outcome);
-        }
+        print(suite, run, &lines, begin.elapsed());
+        found.extend(lines.iter().map(|line| Outcome::of(suite.name, run, line)));
     }
     Ok(found)
 }
@@ -363,16 +366,15 @@ fn tell(
     outcomes::read(&text)
 }
 
-fn print(outcome: &Outcome, detail: &str) {
-    let Outcome {
-        suite,
-        run,
-        section,
-        check,
-        ..
-    } = outcome;
-    match outcome.verdict {
-        Verdict::Pass => println!("pass  {suite} {run}: {section}: {check}"),
-        Verdict::Fail => println!("FAIL  {suite} {run}: {section}: {check}: {detail}"),
-    }
+/// One line for a run; of single checks only those that failed are worth reading, and which of
+/// these are expected is told at the end.
+fn print(suite: &Suite, run: &str, lines: &[Line], took: Duration) {
+    let failed = lines.iter().filter(|line| line.verdict == Verdict::Fail);
+    println!(
+        "{} {run}: {} checks, {} failed, {:.1} s",
+        suite.name,
+        lines.len(),
+        failed.count(),
+        took.as_secs_f64()
+    );
 }

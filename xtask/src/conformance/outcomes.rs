@@ -20,9 +20,9 @@ pub(super) struct Line {
     section: String,
     check: String,
     #[serde(rename = "outcome")]
-    verdict: Verdict,
+    pub(super) verdict: Verdict,
     #[serde(default)]
-    pub(super) detail: String,
+    detail: String,
 }
 
 /// One check in one run of one suite; a line of expected.jsonl.
@@ -34,6 +34,9 @@ pub(super) struct Outcome {
     pub(super) check: String,
     #[serde(rename = "outcome")]
     pub(super) verdict: Verdict,
+    /// Why it failed, for the reader of a difference; not a part of what is expected.
+    #[serde(skip)]
+    pub(super) detail: String,
 }
 
 impl Outcome {
@@ -45,6 +48,7 @@ impl Outcome {
             section: line.section.clone(),
             check: line.check.clone(),
             verdict: line.verdict,
+            detail: line.detail.clone(),
         }
     }
 
@@ -90,7 +94,11 @@ pub(super) fn differences(
             (Some(Verdict::Fail), Verdict::Pass) => "passes and did not before",
             _ => continue,
         };
-        different.push(describe(outcome.key(), text));
+        let mut text = describe(outcome.key(), text);
+        if !outcome.detail.is_empty() {
+            text = format!("{text}: {}", outcome.detail);
+        }
+        different.push(text);
     }
     different.extend(open.keys().map(|&key| describe(key, "did not run")));
     different
@@ -176,6 +184,7 @@ mod tests {
             section: "Send".to_owned(),
             check: check.to_owned(),
             verdict,
+            detail: String::new(),
         }
     }
 
@@ -192,11 +201,12 @@ mod tests {
 
     #[test]
     fn a_new_failure_and_a_new_pass_are_both_differences() {
-        let found = [outcome("a", Verdict::Fail), outcome("b", Verdict::Pass)];
+        let mut found = [outcome("a", Verdict::Fail), outcome("b", Verdict::Pass)];
+        found[0].detail = "404".to_owned();
         let found = differences_of(&found);
         assert_eq!(
             found[0],
-            "quickstart, dev: Send: a: fails and did not before"
+            "quickstart, dev: Send: a: fails and did not before: 404"
         );
         assert_eq!(
             found[1],

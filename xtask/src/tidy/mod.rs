@@ -43,7 +43,7 @@ impl Report {
         Outcome {
             passed: self.rules - self.broken,
             failed: self.broken,
-            skipped: Vec::new(),
+            ..Outcome::default()
         }
     }
 }
