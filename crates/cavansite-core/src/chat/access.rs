@@ -54,3 +54,19 @@ pub fn require_sender(caller: &UserId, message: &Message) -> Result<()> {
         _ => Err(Error::NotSender),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_shows_a_removed_participant_nothing_newer_than_the_removal() {
+        let membership = Membership {
+            share_history_time: Timestamp::from_millis(10),
+            removed_at: Some(Version(30)),
+        };
+        assert!(!membership.sees(Timestamp::from_millis(9), Version(20)));
+        assert!(membership.sees(Timestamp::from_millis(10), Version(30)));
+        assert!(!membership.sees(Timestamp::from_millis(10), Version(31)));
+    }
+}

@@ -2,6 +2,8 @@
 
 use axum::body::Body;
 use axum::http::{Method, Request};
+use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine as _};
+use cavansite_core::clock::Clock as _;
 use serde_json::{Value, json};
 
 use crate::harness::{Dialect, HOST, Options, Signing, TestServer, User};
@@ -274,6 +276,12 @@ async fn a_revocation_holds_however_the_clock_steps() {
     );
 }
 
+/// What a token says.
+fn claims(token: &str) -> Value {
+    let payload = token.split('.').nth(1).unwrap();
+    serde_json::from_slice(&BASE64_URL_SAFE_NO_PAD.decode(payload).unwrap()).unwrap()
+}
+
 #[tokio::test]
 async fn the_beta_revokes_what_was_issued_up_to_the_given_time() {
     let server = TestServer::start().await;
@@ -299,7 +307,10 @@ async fn the_beta_revokes_what_was_issued_up_to_the_given_time() {
         .identity(Method::POST, &issue, r#"{"scopes":["chat"]}"#)
         .await
         .expect(200);
-    assert!(may_list(&server, issued.json["token"].as_str().unwrap()).await);
+    let token = issued.json["token"].as_str().unwrap();
+    assert!(may_list(&server, token).await);
+    let issued_at = claims(token)["iat"].as_i64().unwrap();
+    assert_eq!(issued_at, server.clock.now().as_millis() / 1000);
     // It never moves back.
     revoke("1970-01-01T00:00:00Z").await;
     assert!(!may_list(&server, &user.token).await);
@@ -415,6 +426,13 @@ async fn a_signature_that_is_wrong_in_any_part_is_denied() {
     *other_query.uri_mut() = format!("/identities?x=1&{GA}").parse().unwrap();
     let mut other_body = good();
     *other_body.body_mut() = Body::from("{}");
+    let without = |name| {
+        let signing = Signing {
+            left_out: Some(name),
+            ..Signing::default()
+        };
+        server.sign(&signing, Method::POST, &target, "")
+    };
     let old = Signing {
         date_ahead_secs: 16 * 60,
         ..Signing::default()
@@ -437,6 +455,9 @@ async fn a_signature_that_is_wrong_in_any_part_is_denied() {
         ("a malformed date", with_header("x-ms-date", "yesterday")),
         ("a date ahead", ahead),
         ("a date to come", stale),
+        ("a date that is not signed", without("x-ms-date")),
+        ("a host that is not signed", without("host")),
+        ("a hash that is not signed", without("x-ms-content-sha256")),
         ("no hash", without_header("x-ms-content-sha256")),
         ("another hash", with_header("x-ms-content-sha256", "AAAA")),
         ("no authorization", without_header("authorization")),
