@@ -14,7 +14,7 @@ use tokio::sync::oneshot;
 use super::{Failure, dev};
 use crate::config::Settings;
 use crate::emulator::{self, TemporaryDirectory};
-use crate::http::{self, HttpSettings};
+use crate::http::{self, HttpSettings, Workers};
 use crate::logging::{self, LogFormat};
 use crate::platform::{self, Request, Signals};
 use crate::ready::{Published, Ready};
@@ -28,8 +28,6 @@ const DATE_SKEW_MS: i64 = 15 * 60 * 1000;
 const RENEWAL_CHECK: Duration = Duration::from_hours(12);
 /// How long the store may take to close. What it had acknowledged is safe without that.
 const STORE_CLOSE_TIMEOUT: Duration = Duration::from_secs(20);
-/// Blocking work at the same time: the store's readers.
-const BLOCKING_THREADS_MAX: usize = 32;
 
 /// Which of the two servers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,10 +84,7 @@ pub(super) fn start(mode: Mode, settings: Settings) -> Result<(), Failure> {
         .map_err(|_| Failure::new("the certificate could not be made"))?
         .map_err(Failure::new)?;
 
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .max_blocking_threads(BLOCKING_THREADS_MAX)
-        .build()?;
+    let runtime = http::new_runtime()?;
     let server = Server {
         mode,
         settings,
@@ -221,6 +216,7 @@ impl Server {
         let (stop, stopped) = oneshot::channel::<()>();
         let mut serving = tokio::spawn(http::serve(
             tokio::net::TcpListener::from_std(self.listener.try_clone()?)?,
+            Workers::one_per_core()?,
             api::router(Arc::clone(&state)),
             Some(tls),
             http,

@@ -9,6 +9,7 @@ mod connection;
 mod limits;
 mod peer;
 mod request;
+mod workers;
 
 use std::future::Future;
 use std::io;
@@ -26,6 +27,8 @@ pub use body::BodyTimedOut;
 pub use limits::HttpLimits;
 pub use peer::{ConnectionInfo, Scheme};
 pub use request::RequestId;
+pub use workers::Workers;
+pub(crate) use workers::new_runtime;
 
 use connection::Listener;
 
@@ -57,6 +60,7 @@ enum Phase {
 /// plain HTTP is spoken.
 pub async fn serve(
     listener: TcpListener,
+    mut workers: Workers,
     router: Router,
     tls: Option<Arc<ServerConfig>>,
     settings: HttpSettings,
@@ -88,10 +92,13 @@ pub async fn serve(
         };
         let shared = Arc::clone(&shared);
         let phase = watching.clone();
-        tokio::spawn(async move {
+        let serving = workers.spawn(stream, async move |stream| {
             connection::run(shared, stream, peer.ip().to_canonical(), phase).await;
             drop(place);
         });
+        if let Err(error) = serving {
+            tracing::warn!(%error, "cannot serve a connection");
+        }
     }
 
     drop((listener, watching));

@@ -46,6 +46,7 @@ async fn listen(limits: HttpLimits) -> (SocketAddr, mpsc::UnboundedReceiver<()>)
     };
     tokio::spawn(serve(
         listener,
+        Workers::here(),
         router,
         None,
         settings,
