@@ -333,7 +333,7 @@ fn override_section<T: Serialize + DeserializeOwned>(
 fn check_positive(section: &str, bounds: &impl Serialize) -> Result<(), SettingError> {
     let table = toml::Table::try_from(bounds).map_err(|e| SettingError(e.to_string()))?;
     for (key, value) in &table {
-        let least = i64::from(!key.starts_with("send_repeat"));
+        let least = i64::from(key != "send_repeat_window_ms");
         if value.as_integer().is_some_and(|number| number < least) {
             return Err(SettingError(format!(
                 "{section}.{key}: {value} is below {least}"

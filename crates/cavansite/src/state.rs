@@ -60,6 +60,8 @@ pub struct StateOptions {
     pub public_url: Option<Uri>,
     /// How far the date of a signed request may be off, in milliseconds.
     pub date_skew_ms: i64,
+    /// The longest body that a request may have, in bytes.
+    pub body_bytes_max: usize,
     /// Refuse requests to hosts other than loopback, `hosts` and the public URL's: for the
     /// emulator, whose key everybody knows, so that no web page reaches it under a name of its
     /// own.
@@ -82,6 +84,8 @@ pub struct AppState {
     pub error_shape: ErrorShape,
     /// How far the date of a signed request may be off, in milliseconds.
     pub date_skew_ms: i64,
+    /// The longest body that a request may have, in bytes.
+    pub body_bytes_max: usize,
     hosts: Vec<String>,
     own_hosts_only: bool,
     public_url: Option<Uri>,
@@ -121,6 +125,7 @@ impl AppState {
             clock: options.clock,
             error_shape: options.error_shape.unwrap_or(by_profile),
             date_skew_ms: options.date_skew_ms,
+            body_bytes_max: options.body_bytes_max,
             hosts: options.hosts,
             own_hosts_only: options.own_hosts_only,
             public_url: options.public_url,

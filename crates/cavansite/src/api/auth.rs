@@ -91,7 +91,7 @@ impl FromRequest<Arc<AppState>> for IdentityCall {
         let signature = Signature::of(&parts, app)?;
         let slot = signature.verify(&parts, app)?;
         let request = Request::from_parts(parts.clone(), request_body);
-        let body = body::read(request).await?;
+        let body = body::read(request, app.body_bytes_max).await?;
         signature.verify_body(&body)?;
         Ok(Self {
             app: Arc::clone(app),

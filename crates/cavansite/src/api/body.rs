@@ -1,5 +1,6 @@
 //! Request bodies: read within their limit, and only as JSON.
 
+use std::error::Error;
 use std::sync::Arc;
 
 use axum::body::Bytes;
@@ -10,11 +11,8 @@ use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use serde::de::DeserializeOwned;
 
 use super::error::{ApiError, ApiResult};
+use crate::http::BodyTimedOut;
 use crate::state::AppState;
-
-/// The longest body that is read, in bytes. The largest that makes sense, 200 people with names and
-/// metadata at their limits, has some 600 KiB.
-pub(super) const BODY_BYTES_MAX: usize = 1024 * 1024;
 
 /// A body, whole; empty where the request has none.
 pub(super) struct Body(pub(super) Bytes);
@@ -22,13 +20,13 @@ pub(super) struct Body(pub(super) Bytes);
 impl FromRequest<Arc<AppState>> for Body {
     type Rejection = ApiError;
 
-    async fn from_request(request: Request, _: &Arc<AppState>) -> ApiResult<Self> {
-        read(request).await.map(Self)
+    async fn from_request(request: Request, app: &Arc<AppState>) -> ApiResult<Self> {
+        read(request, app.body_bytes_max).await.map(Self)
     }
 }
 
-/// Reads a request's body.
-pub(super) async fn read(request: Request) -> ApiResult<Bytes> {
+/// Reads a request's body of at most so many bytes.
+pub(super) async fn read(request: Request, bytes_max: usize) -> ApiResult<Bytes> {
     let (parts, body) = request.into_parts();
     let declared = parts
         .headers
@@ -36,16 +34,18 @@ pub(super) async fn read(request: Request) -> ApiResult<Bytes> {
         .and_then(|value| value.to_str().ok());
     if declared
         .and_then(|text| text.parse().ok())
-        .is_some_and(|n: u64| n > BODY_BYTES_MAX as u64)
+        .is_some_and(|n: u64| n > bytes_max as u64)
     {
-        return Err(ApiError::body_too_large(BODY_BYTES_MAX));
+        return Err(ApiError::body_too_large(bytes_max));
     }
-    let collected = Limited::new(body, BODY_BYTES_MAX)
+    let collected = Limited::new(body, bytes_max)
         .collect()
         .await
         .map_err(|error| {
             if error.is::<LengthLimitError>() {
-                ApiError::body_too_large(BODY_BYTES_MAX)
+                ApiError::body_too_large(bytes_max)
+            } else if is_late(&*error) {
+                ApiError::body_timed_out()
             } else {
                 ApiError::invalid(None, "The body could not be read to its end.")
             }
@@ -55,6 +55,11 @@ pub(super) async fn read(request: Request) -> ApiResult<Bytes> {
         return Err(ApiError::unsupported_media_type());
     }
     Ok(bytes)
+}
+
+/// Whether the body did not come in time, as one of the layers around it says.
+fn is_late(error: &(dyn Error + 'static)) -> bool {
+    error.is::<BodyTimedOut>() || error.source().is_some_and(is_late)
 }
 
 /// Whether the content type, where there is one, is JSON (or a JSON merge patch) in UTF-8.

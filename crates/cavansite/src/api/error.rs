@@ -116,6 +116,15 @@ impl ApiError {
         )
     }
 
+    /// 408 for a body that did not come in time.
+    pub(super) fn body_timed_out() -> Self {
+        Self::new(
+            StatusCode::REQUEST_TIMEOUT,
+            "RequestTimeout",
+            "The body of the request did not arrive in time.",
+        )
+    }
+
     /// 415 for a body that is not JSON in UTF-8.
     pub(super) fn unsupported_media_type() -> Self {
         Self::new(

@@ -196,7 +196,7 @@ impl Server {
     }
 
     async fn serve(self, store: Arc<SqliteStore>) -> Result<(), Failure> {
-        let state = self.open_state(store).await?;
+        let state = self.open_state(Arc::clone(&store)).await?;
         if self.mode == Mode::Serve && emulator::has_well_known_key(&state.installation) {
             return Err(Failure::new(format!(
                 "{} was made by `cavansite dev`, whose access key everyone knows: serve needs a \
@@ -232,6 +232,12 @@ impl Server {
         let interrupted = tokio::select! {
             () = wait_for_stop(&mut signals, &self.certificate.server) => None,
             ended = &mut serving => Some(ended),
+            () = store.ended() => {
+                return Err(Failure::new(
+                    "the store's writer has stopped (its reason is in the log): start the server \
+                     again, what was acknowledged is kept",
+                ));
+            }
         };
         // From here on nobody should find this server, and nobody can connect to it.
         drop(published);
@@ -268,6 +274,7 @@ impl Server {
             public_url: public_url.map(|url| url.uri().clone()),
             error_shape: self.settings.error_shape,
             date_skew_ms: DATE_SKEW_MS,
+            body_bytes_max: self.settings.http.body_bytes_max,
             own_hosts_only: is_emulator && !self.settings.listens_beyond_loopback(),
         };
         let state = AppState::new(store, options).await.map_err(Failure::new)?;

@@ -20,6 +20,9 @@ pub struct HttpLimits {
     pub write_stall_ms: u64,
     /// The head of a request, in bytes.
     pub head_bytes_max: usize,
+    /// The body of a request, in bytes. The largest that makes sense with the limits of the service
+    /// as they are, 200 people with names and metadata, has some 600 KiB.
+    pub body_bytes_max: usize,
     /// Requests at the same time on one HTTP/2 connection.
     pub streams_max: u32,
     /// How long requests in flight may take when the server stops, in milliseconds.
@@ -35,6 +38,7 @@ impl Default for HttpLimits {
             body_timeout_ms: 30_000,
             write_stall_ms: 30_000,
             head_bytes_max: 32 * 1024,
+            body_bytes_max: 1024 * 1024,
             streams_max: 100,
             drain_timeout_ms: 10_000,
         }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::harness::{Home, Server, exchange, read_all, tcp};
+use crate::harness::{Home, Server, exchange, read_all, stdout, tcp};
 
 #[test]
 fn tls_and_plain_http_answer_on_one_port() {
@@ -85,6 +85,33 @@ fn a_head_that_is_too_large_or_too_slow_ends_the_connection() {
         silent.write_all(beginning.as_bytes()).unwrap();
         let mut answer = Vec::new();
         silent.read_to_end(&mut answer).unwrap();
+    }
+}
+
+#[test]
+fn a_body_that_is_too_large_or_too_slow_is_refused() {
+    let home = Home::new();
+    let mut command = home.command(&["dev"]);
+    command.env("CAVANSITE_HTTP_BODY_TIMEOUT_MS", "200");
+    command.env("CAVANSITE_HTTP_BODY_BYTES_MAX", "3000");
+    let server = home.start_command(command);
+    let created = home.run(&["user", "create", "--token"]);
+    let created = stdout(&created);
+    let token = created.split_whitespace().last().unwrap();
+    for (length, status) in [(3000, "408"), (3001, "413")] {
+        let mut stream = server.tcp();
+        let head = format!(
+            "POST /chat/threads?api-version=2024-03-07 HTTP/1.1\r\nHost: localhost\r\n\
+             Connection: close\r\nAuthorization: Bearer {token}\r\n\
+             Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n{{"
+        );
+        stream.write_all(head.as_bytes()).unwrap();
+        let answer = read_all(stream);
+        assert!(
+            answer.starts_with(&format!("HTTP/1.1 {status} ")),
+            "{answer}"
+        );
+        assert!(answer.contains("\"error\":{\"code\":\""), "{answer}");
     }
 }
 

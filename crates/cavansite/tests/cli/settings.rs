@@ -18,6 +18,11 @@ fn a_wrong_setting_is_one_line_and_exit_code_2() {
     fs::write(home.path("unknown.toml"), "\nlisen = \"127.0.0.1:0\"\n").unwrap();
     fs::write(home.path("value.toml"), "profile = \"blue\"\n").unwrap();
     fs::write(home.path("section.toml"), "[limits]\npage_items_max = 0\n").unwrap();
+    fs::write(
+        home.path("repeats.toml"),
+        "[limits]\nsend_repeats_per_thread_max = 0\n",
+    )
+    .unwrap();
     for (arguments, words) in [
         (&["dev", "--lisen", "127.0.0.1:0"][..], "--lisen"),
         (&["dev", "--listen", "nowhere"], "--listen"),
@@ -32,6 +37,10 @@ fn a_wrong_setting_is_one_line_and_exit_code_2() {
         (
             &["dev", "--config", "section.toml"],
             "limits.page_items_max",
+        ),
+        (
+            &["dev", "--config", "repeats.toml"],
+            "limits.send_repeats_per_thread_max",
         ),
         (&["dev", "--config", "missing.toml"], "missing.toml"),
         (&["dev", "--host", "a b"], "--host"),

@@ -133,6 +133,7 @@ impl TestServer {
                 hosts: vec!["chat.test".to_owned()],
                 public_url: options.public_url.map(|url| url.parse().unwrap()),
                 date_skew_ms: 15 * 60 * 1000,
+                body_bytes_max: 1024 * 1024,
                 error_shape: options.error_shape,
                 own_hosts_only: options.own_hosts_only,
             },

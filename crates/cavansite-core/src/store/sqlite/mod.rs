@@ -236,6 +236,12 @@ impl SqliteStore {
     /// in the one database file. What is asked of the store afterwards is refused.
     pub async fn close(&self) {
         self.shared.queue.end(End::Close);
+        self.ended().await;
+    }
+
+    /// Waits until the writer has ended, because it was told to or because it broke down. Nothing
+    /// can be written from then on.
+    pub async fn ended(&self) {
         // The writer holds the other end until it is through.
         let _ = self.ended.clone().changed().await;
     }

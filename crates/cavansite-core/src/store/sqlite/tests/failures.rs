@@ -199,6 +199,12 @@ async fn whoever_asks_a_writer_that_has_stopped_is_refused_and_not_left_waiting(
         .0
     };
     let both = async { tokio::join!(stopping, behind) };
+    assert!(
+        tokio::time::timeout(Duration::ZERO, store.ended())
+            .await
+            .is_err(),
+        "the writer lives"
+    );
     let (stopped, behind) = tokio::time::timeout(PATIENCE / 6, both).await.unwrap();
     assert!(matches!(stopped, Err(Error::Store(_))));
     assert!(matches!(behind, Err(Error::Store(_))));
@@ -206,6 +212,7 @@ async fn whoever_asks_a_writer_that_has_stopped_is_refused_and_not_left_waiting(
         send(&store, thread, "x").await,
         Err(Error::Store(_))
     ));
+    tokio::time::timeout(PATIENCE, store.ended()).await.unwrap();
     store.close().await;
     drop(store);
     let store = open(&directory);
