@@ -9,6 +9,7 @@ pub mod caller;
 pub mod chat;
 pub mod clock;
 pub mod error;
+pub mod events;
 pub mod identity;
 pub mod limits;
 pub mod model;

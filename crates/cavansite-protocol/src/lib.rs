@@ -12,5 +12,6 @@ pub mod chat;
 pub mod error;
 pub mod identity;
 pub mod paging;
+pub mod realtime;
 pub mod time;
 pub mod version;

@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::http::HttpLimits;
 use crate::logging::LogFormat;
+use crate::realtime::RealtimeLimits;
 use crate::state::{ErrorShape, Profile};
 use crate::tls::Name;
 
@@ -127,6 +128,9 @@ pub struct ServerOptions {
     /// Bounds of the service; the variables are `CAVANSITE_LIMITS_*`
     #[arg(skip)]
     pub limits: Limits,
+    /// Bounds of real-time notifications; the variables are `CAVANSITE_REALTIME_*`
+    #[arg(skip)]
+    pub realtime: RealtimeLimits,
 }
 
 /// The settings in force.
@@ -158,6 +162,8 @@ pub struct Settings {
     pub http: HttpLimits,
     /// Bounds of the service.
     pub limits: Limits,
+    /// Bounds of real-time notifications.
+    pub realtime: RealtimeLimits,
 }
 
 /// A certificate and key that the operator brings.
@@ -212,7 +218,8 @@ impl TryFrom<String> for PublicUrl {
 
 impl Settings {
     /// Brings the layers together: `given` holds flags and environment, the file that it names lies
-    /// below it, and `variables` sets what has no flag (`CAVANSITE_HTTP_*`, `CAVANSITE_LIMITS_*`).
+    /// below it, and `variables` sets what has no flag (`CAVANSITE_HTTP_*`, `CAVANSITE_LIMITS_*`,
+    /// `CAVANSITE_REALTIME_*`).
     pub fn resolve(
         given: ServerOptions,
         variables: impl Iterator<Item = (String, String)>,
@@ -248,6 +255,7 @@ impl Settings {
             log_filter: given.log_filter.or(file.log_filter),
             http: override_section("HTTP", &file.http, &variables)?,
             limits: override_section("LIMITS", &file.limits, &variables)?,
+            realtime: override_section("REALTIME", &file.realtime, &variables)?,
         };
         settings.check()?;
         Ok(settings)
@@ -264,7 +272,8 @@ impl Settings {
                 .map_err(|error| SettingError(format!("log-filter: {error}")))?;
         }
         check_positive("http", &self.http)?;
-        check_positive("limits", &self.limits)
+        check_positive("limits", &self.limits)?;
+        check_positive("realtime", &self.realtime)
     }
 
     /// Whether the listening address can be reached from other machines.
@@ -349,7 +358,8 @@ pub fn check_variables<'a>(
     names: impl Iterator<Item = &'a str>,
     known: &[String],
 ) -> Result<(), SettingError> {
-    let sections = ["HTTP_", "LIMITS_"].map(|section| format!("{VARIABLE_PREFIX}{section}"));
+    let sections = ["HTTP_", "LIMITS_", "REALTIME_"];
+    let sections = sections.map(|section| format!("{VARIABLE_PREFIX}{section}"));
     for name in names.filter(|name| name.starts_with(VARIABLE_PREFIX)) {
         let foreign = FOREIGN_VARIABLES.iter().any(|f| name.starts_with(f));
         let in_section = sections.iter().any(|s| name.starts_with(s.as_str()));

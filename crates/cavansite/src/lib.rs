@@ -8,6 +8,7 @@ pub mod cli;
 pub mod config;
 pub mod http;
 pub mod ready;
+pub mod realtime;
 pub mod state;
 pub mod tls;
 

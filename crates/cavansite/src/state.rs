@@ -9,6 +9,7 @@ use axum::http::uri::Uri;
 use cavansite_core::Result;
 use cavansite_core::chat::{ChatOptions, ChatService, RECEIPTS_AND_TYPING_PARTICIPANTS_MAX};
 use cavansite_core::clock::{Clock, Randomness};
+use cavansite_core::events::EventSink;
 use cavansite_core::identity::{IdentityOptions, IdentityService, REVOCATION_GRACE_MS};
 use cavansite_core::limits::Limits;
 use cavansite_core::model::Installation;
@@ -17,6 +18,7 @@ use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
 use crate::http::{ConnectionInfo, Scheme};
+use crate::realtime::{Hub, Realtime, RealtimeLimits};
 
 /// How closely the hosted service's own choices are followed where they are no use to people who
 /// run their own server.
@@ -50,6 +52,8 @@ pub struct StateOptions {
     pub randomness: Arc<dyn Randomness>,
     /// The bounds.
     pub limits: Limits,
+    /// The bounds of real-time notifications.
+    pub realtime: RealtimeLimits,
     /// Whose ways are followed.
     pub profile: Profile,
     /// The keys to begin with, where the store holds none yet.
@@ -78,6 +82,8 @@ pub struct AppState {
     pub identity: IdentityService,
     /// Chat.
     pub chat: ChatService,
+    /// Real-time notifications.
+    pub realtime: Realtime,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// The shape of chat errors.
@@ -98,21 +104,30 @@ impl AppState {
             .get_or_insert_installation(options.proposed_installation)
             .await?;
         let azure = options.profile == Profile::Azure;
+        let revocation_grace_ms = if azure { REVOCATION_GRACE_MS } else { 0 };
+        let clock = &options.clock;
+        let hub = Hub::new(Arc::clone(clock), options.realtime, revocation_grace_ms);
+        let hub = Arc::new(hub);
+        store.send_events_to(Arc::clone(&hub) as Arc<dyn EventSink>);
         let identity = IdentityService::new(IdentityOptions {
             store: Arc::clone(&store),
             clock: Arc::clone(&options.clock),
             randomness: Arc::clone(&options.randomness),
             installation: installation.clone(),
             limits: options.limits.clone(),
-            revocation_grace_ms: if azure { REVOCATION_GRACE_MS } else { 0 },
+            revocation_grace_ms,
         });
         let chat = ChatService::new(ChatOptions {
             store,
-            randomness: options.randomness,
+            sink: Arc::clone(&hub) as Arc<dyn EventSink>,
+            clock: Arc::clone(clock),
+            randomness: Arc::clone(&options.randomness),
             installation: installation.clone(),
             limits: options.limits,
             receipts_and_typing_up_to: azure.then_some(RECEIPTS_AND_TYPING_PARTICIPANTS_MAX),
         });
+        let randomness = options.randomness;
+        let realtime = Realtime::new(hub, &installation, Arc::clone(clock), randomness);
         let by_profile = if azure {
             ErrorShape::Hosted
         } else {
@@ -122,6 +137,7 @@ impl AppState {
             installation,
             identity,
             chat,
+            realtime,
             clock: options.clock,
             error_shape: options.error_shape.unwrap_or(by_profile),
             date_skew_ms: options.date_skew_ms,
@@ -156,6 +172,12 @@ impl AppState {
         !self.own_hosts_only
             || self.is_own(host_of(authority))
             || self.public_authority() == Some(authority)
+    }
+
+    /// Whether a page from that host may talk to this server from a browser; `None` is a page from
+    /// nowhere, such as a file.
+    pub fn lets_in(&self, host: Option<&str>) -> bool {
+        !self.own_hosts_only || host.is_some_and(|host| self.is_own(host))
     }
 
     fn is_own(&self, host: &str) -> bool {

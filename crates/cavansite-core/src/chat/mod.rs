@@ -18,8 +18,9 @@ pub use messages::{MessageToSend, RequestId};
 pub use participants::{ParticipantToAdd, Refusal, RefusedParticipant};
 pub use threads::{CreatedThread, ThreadToCreate};
 
-use crate::clock::Randomness;
+use crate::clock::{Clock, Randomness};
 use crate::error::{Error, Result};
+use crate::events::EventSink;
 use crate::limits::Limits;
 use crate::model::{Installation, ThreadId};
 use crate::store::Store;
@@ -30,6 +31,8 @@ pub const RECEIPTS_AND_TYPING_PARTICIPANTS_MAX: usize = 20;
 /// The chat service.
 pub struct ChatService {
     store: Arc<dyn Store>,
+    sink: Arc<dyn EventSink>,
+    clock: Arc<dyn Clock>,
     randomness: Arc<dyn Randomness>,
     installation: Installation,
     limits: Limits,
@@ -40,6 +43,10 @@ pub struct ChatService {
 pub struct ChatOptions {
     /// Where everything is kept.
     pub store: Arc<dyn Store>,
+    /// Who is told of typing, which no store knows of.
+    pub sink: Arc<dyn EventSink>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
     /// Where new thread ids come from.
     pub randomness: Arc<dyn Randomness>,
     /// The resource that users belong to.
@@ -55,6 +62,8 @@ impl ChatService {
     pub fn new(options: ChatOptions) -> Self {
         Self {
             store: options.store,
+            sink: options.sink,
+            clock: options.clock,
             randomness: options.randomness,
             installation: options.installation,
             limits: options.limits,

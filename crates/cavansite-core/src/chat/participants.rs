@@ -1,11 +1,13 @@
 //! Who takes part in a thread, and the typing notification, which only asks who does.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use super::threads::without_empty;
 use super::{ChatService, thread_id};
 use crate::caller::{Caller, Capability};
 use crate::error::{Error, Result};
+use crate::events::{Event, EventKind, ThreadEvent};
 use crate::model::{Metadata, NewParticipant, Participant, Timestamp, UserId};
 
 /// Somebody to be added, as a request describes them.
@@ -107,11 +109,19 @@ impl ChatService {
     ) -> Result<()> {
         caller.require(Capability::TakePart)?;
         self.check_display_name("senderDisplayName", sender_display_name.unwrap_or_default())?;
-        let count = self
-            .store
-            .count_participants(caller.user(), thread_id(thread)?)
-            .await?;
-        self.check_thread_size(count)
+        let thread = thread_id(thread)?;
+        let participants = self.store.list_participants(caller.user(), thread).await?;
+        self.check_thread_size(participants.len())?;
+        self.sink.publish(Event::Thread(ThreadEvent {
+            thread,
+            audience: Arc::new(participants),
+            kind: EventKind::Typing {
+                sender: caller.user().clone(),
+                display_name: sender_display_name.unwrap_or_default().to_owned(),
+                at: self.clock.now(),
+            },
+        }));
+        Ok(())
     }
 
     /// Refuses receipts and typing where the thread is too large for them.

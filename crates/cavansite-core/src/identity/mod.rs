@@ -146,21 +146,57 @@ impl IdentityService {
 
     /// The caller that a bearer token names; [`Error::Unauthorized`] for anything but a good token.
     pub async fn authenticate(&self, token: &str) -> Result<Caller> {
-        let now = self.clock.now();
-        let claims = self.tokens.verify(token, now)?;
-        let identity = self
-            .store
-            .get_identity(&claims.user)
-            .await?
-            .ok_or(Error::Unauthorized)?;
-        let revoked = claims.issued_at <= identity.valid_from;
-        let deleted = identity.deleted_at.is_some_and(|deleted_at| {
-            self.revocation_grace_ms == 0 || now >= deleted_at.plus_millis(self.revocation_grace_ms)
-        });
-        if revoked || deleted {
+        Ok(self.open_session(token).await?.0)
+    }
+
+    /// As [`Self::authenticate`], with what a connection that outlives the request must know of
+    /// the token.
+    pub async fn open_session(&self, token: &str) -> Result<(Caller, Session)> {
+        let claims = self.tokens.verify(token, self.clock.now())?;
+        let session = Session {
+            user: claims.user.clone(),
+            issued_at: claims.issued_at,
+            expires_at: claims.expires_at,
+        };
+        self.check_session(&session).await?;
+        Ok((Caller::new(claims.user, claims.scopes), session))
+    }
+
+    /// Refuses a session that has ended with [`Error::Unauthorized`]; else tells when it ends, as
+    /// far as is known now.
+    pub async fn check_session(&self, session: &Session) -> Result<Timestamp> {
+        let identity = self.store.get_identity(&session.user).await?;
+        let identity = identity.ok_or(Error::Unauthorized)?;
+        let ends_at = session.end(&identity, self.revocation_grace_ms);
+        if ends_at <= self.clock.now() {
             return Err(Error::Unauthorized);
         }
-        Ok(Caller::new(claims.user, claims.scopes))
+        Ok(ends_at)
+    }
+}
+
+/// What a verified token allows over time: a connection's right to stay open.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Session {
+    /// Whose.
+    pub user: UserId,
+    /// When its token was issued.
+    pub issued_at: Timestamp,
+    /// When its token expires.
+    pub expires_at: Timestamp,
+}
+
+impl Session {
+    /// When it ends, where a token outlives the deletion of its identity by `grace_ms`.
+    pub fn end(&self, identity: &Identity, grace_ms: i64) -> Timestamp {
+        if self.issued_at <= identity.valid_from {
+            return Timestamp::from_millis(i64::MIN);
+        }
+        match identity.deleted_at {
+            Some(_) if grace_ms == 0 => Timestamp::from_millis(i64::MIN),
+            Some(deleted_at) => self.expires_at.min(deleted_at.plus_millis(grace_ms)),
+            None => self.expires_at,
+        }
     }
 }
 

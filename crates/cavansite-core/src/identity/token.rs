@@ -33,6 +33,7 @@ pub(super) struct VerifiedClaims {
     pub(super) user: UserId,
     pub(super) scopes: Scopes,
     pub(super) issued_at: Timestamp,
+    pub(super) expires_at: Timestamp,
 }
 
 /// The claims on the wire. The first eight are the hosted service's, the last two ours.
@@ -139,6 +140,7 @@ impl TokenKey {
             user,
             scopes,
             issued_at: Timestamp::from_millis(claims.iat_ms),
+            expires_at: Timestamp::from_millis(claims.exp.saturating_mul(1000)),
         })
     }
 }

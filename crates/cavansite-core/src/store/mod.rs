@@ -25,6 +25,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use crate::error::Result;
+use crate::events::EventSink;
 use crate::model::{
     Identity, Installation, Message, MessageChange, MessageId, NewMessage, NewParticipant,
     NewThread, Participant, ReadReceipt, Thread, ThreadChange, ThreadId, ThreadSummary, Timestamp,
@@ -32,9 +33,19 @@ use crate::model::{
 };
 
 /// A storage engine.
-pub trait Store: IdentityStore + ThreadStore + ParticipantStore + MessageStore {}
+pub trait Store:
+    IdentityStore + ThreadStore + ParticipantStore + MessageStore + EventSource
+{
+}
 
-impl<T: IdentityStore + ThreadStore + ParticipantStore + MessageStore> Store for T {}
+impl<T: IdentityStore + ThreadStore + ParticipantStore + MessageStore + EventSource> Store for T {}
+
+/// What a store tells of its changes.
+pub trait EventSource: Send + Sync + 'static {
+    /// From now on hands every committed change to the sink, after its sync and before its request
+    /// is answered, in commit order. The first sink stays; a further one is not taken.
+    fn send_events_to(&self, sink: Arc<dyn EventSink>);
+}
 
 /// The installation's keys and its identities.
 #[async_trait]

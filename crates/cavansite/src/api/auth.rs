@@ -25,7 +25,7 @@ use crate::http::{ConnectionInfo, Scheme};
 use crate::state::{AppState, host_of, request_authority};
 
 /// What a request comes over that no listener has taken in: a test's.
-const IN_PROCESS: ConnectionInfo = ConnectionInfo {
+pub(super) const IN_PROCESS: ConnectionInfo = ConnectionInfo {
     peer: IpAddr::V4(Ipv4Addr::LOCALHOST),
     scheme: Scheme::Https,
 };

@@ -186,7 +186,7 @@ pub(super) fn render(refusal: &ApiError, service: Service, shape: BodyShape) -> 
     let code = match (refusal.code, service) {
         (Code::Named(code), _) => code,
         (Code::Invalid, Service::Identity) => "ValidationError",
-        (Code::Invalid, Service::Chat) => "BadRequest",
+        (Code::Invalid, Service::Chat | Service::Realtime) => "BadRequest",
     };
     let error = FlatError {
         code,

@@ -8,9 +8,11 @@ mod auth;
 mod body;
 mod chat;
 mod convert;
+mod cors;
 mod error;
 mod identity;
 mod paging;
+mod realtime;
 mod target;
 mod version;
 
@@ -31,7 +33,11 @@ pub fn router(state: Arc<AppState>) -> Router {
         app: Arc::clone(&state),
         routes: routes(state),
     };
-    Router::new().fallback(edge).with_state(edge_state)
+    let cors = cors::layer(Arc::clone(&edge_state.app));
+    Router::new()
+        .fallback(edge)
+        .with_state(edge_state)
+        .layer(cors)
 }
 
 /// The route table. Which families of versions a route belongs to is checked by its handler.
@@ -41,6 +47,7 @@ fn routes(state: Arc<AppState>) -> Router {
         .without_v07_checks()
         .merge(identity_routes())
         .merge(chat_routes())
+        .merge(realtime_routes())
         .fallback(async || ApiError::no_such_resource())
         .method_not_allowed_fallback(async || ApiError::method_not_allowed())
         .with_state(state)
@@ -100,6 +107,20 @@ fn chat_routes() -> Router<Arc<AppState>> {
         .route("/chat/threads/{thread}/participants", participants)
         .route("/chat/threads/{thread}/participants/:add", add)
         .route("/chat/threads/{thread}/participants/:remove", remove)
+}
+
+/// Real-time notifications: one shape, whatever the version.
+fn realtime_routes() -> Router<Arc<AppState>> {
+    let registration = delete(realtime::unregister);
+    Router::new()
+        .without_v07_checks()
+        .route("/", get(realtime::probe))
+        .route("/chat/config/realTimeNotifications", get(realtime::configuration))
+        .route("/v4/a", post(realtime::allocate))
+        .route("/socket.io/1/", get(realtime::handshake))
+        .route("/socket.io/1/websocket/{id}", get(realtime::websocket))
+        .route("/v3/registrations", post(realtime::register))
+        .route("/v3/registrations/{epid}", registration)
 }
 
 #[derive(Clone)]

@@ -20,6 +20,8 @@ const SUPPORTED_VERSIONS: HeaderName = HeaderName::from_static("api-supported-ve
 pub(super) enum Service {
     /// Everything below `/chat`.
     Chat,
+    /// The connections of real-time notifications, which have no version.
+    Realtime,
     /// Everything else.
     Identity,
 }
@@ -28,10 +30,10 @@ impl Service {
     /// The service that a path belongs to.
     pub(super) fn of(path: &str) -> Self {
         let first = path.split('/').find(|segment| !segment.is_empty());
-        if first == Some("chat") {
-            Self::Chat
-        } else {
-            Self::Identity
+        match first {
+            Some("chat") => Self::Chat,
+            None | Some("v3" | "v4" | "socket.io") => Self::Realtime,
+            Some(_) => Self::Identity,
         }
     }
 }
@@ -47,6 +49,8 @@ pub(super) enum Version {
         version: IdentityApiVersion,
         listed: bool,
     },
+    /// Of a request that has none.
+    None,
 }
 
 /// The version that the request is answered as.
@@ -59,6 +63,7 @@ pub(super) fn settle(service: Service, query: Option<&str>) -> ApiResult<Version
     };
     let listed = |name: &str| requested.is_some_and(|asked| asked.eq_ignore_ascii_case(name));
     match service {
+        Service::Realtime => Ok(Version::None),
         Service::Chat => {
             let version = version::chat(requested).map_err(refusal)?;
             Ok(Version::Chat {
@@ -82,15 +87,16 @@ impl Version {
         match self {
             Self::Chat { version, .. } => extensions.insert(version).map(drop),
             Self::Identity { version, .. } => extensions.insert(version).map(drop),
+            Self::None => None,
         };
     }
 
     /// Says so where another version is answered than was asked for.
     pub(super) fn add_headers(self, headers: &mut HeaderMap) {
-        if let Self::Chat { listed: true, .. } | Self::Identity { listed: true, .. } = self {
-            return;
-        }
         let name = match self {
+            Self::Chat { listed: true, .. } | Self::Identity { listed: true, .. } | Self::None => {
+                return;
+            }
             Self::Chat { version, .. } => version.name(),
             Self::Identity { version, .. } => version.name(),
         };
@@ -118,6 +124,7 @@ pub(super) fn add_supported_versions(service: Service, headers: &mut HeaderMap) 
     let list = match service {
         Service::Chat => &CHAT,
         Service::Identity => &IDENTITY,
+        Service::Realtime => return,
     };
     headers.insert(SUPPORTED_VERSIONS, HeaderValue::clone(list));
 }

@@ -268,6 +268,7 @@ impl Server {
             clock: Arc::new(SystemClock),
             randomness: Arc::new(SystemRandomness),
             limits: self.settings.limits.clone(),
+            realtime: self.settings.realtime.clone(),
             profile: self.settings.profile,
             proposed_installation: emulator::new_installation(&SystemRandomness, is_emulator),
             hosts: names.iter().map(Name::to_string).collect(),

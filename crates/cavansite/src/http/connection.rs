@@ -18,6 +18,7 @@ use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 
 use super::activity::{Activity, BoundedStream};
+use super::lease::Lease;
 use super::peer::{ConnectionInfo, Scheme};
 use super::request::RequestIds;
 use super::{HttpSettings, Phase, request};
@@ -91,6 +92,7 @@ pub(super) async fn run(
     stream: TcpStream,
     peer: IpAddr,
     mut phase: watch::Receiver<Phase>,
+    lease: Lease,
 ) {
     // Answers are small and written whole: waiting for more to send would only delay them.
     let _ = stream.set_nodelay(true);
@@ -125,9 +127,12 @@ pub(super) async fn run(
             } else {
                 builder.http1_only()
             };
-            converse(&listener, &builder, tls, info, &activity, phase).await;
+            converse(&listener, &builder, tls, (info, lease), &activity, phase).await;
         }
-        Err(plain) => converse(&listener, &listener.builder, plain, info, &activity, phase).await,
+        Err(plain) => {
+            let builder = &listener.builder;
+            converse(&listener, builder, plain, (info, lease), &activity, phase).await;
+        }
     }
 }
 
@@ -161,7 +166,7 @@ async fn converse<S>(
     listener: &Arc<Listener>,
     builder: &auto::Builder<TokioExecutor>,
     stream: S,
-    info: ConnectionInfo,
+    (info, lease): (ConnectionInfo, Lease),
     activity: &Arc<Activity>,
     mut phase: watch::Receiver<Phase>,
 ) where
@@ -170,9 +175,10 @@ async fn converse<S>(
     let service = service_fn(|request| {
         let listener = Arc::clone(listener);
         let activity = Arc::clone(activity);
+        let lease = lease.clone();
         async move {
             let _answering = activity.begin();
-            Ok::<_, Infallible>(request::answer(&listener, info, request).await)
+            Ok::<_, Infallible>(request::answer(&listener, info, lease, request).await)
         }
     });
     let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
@@ -212,7 +218,7 @@ async fn converse<S>(
 }
 
 /// Waits until the server has come to that phase.
-async fn reached(phase: &mut watch::Receiver<Phase>, wanted: Phase) {
+pub(super) async fn reached(phase: &mut watch::Receiver<Phase>, wanted: Phase) {
     // An error means that the server is gone, and then it is time to close too.
     let _ = phase.wait_for(|phase| *phase >= wanted).await;
 }

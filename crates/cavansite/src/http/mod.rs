@@ -6,6 +6,7 @@
 mod activity;
 mod body;
 mod connection;
+mod lease;
 mod limits;
 mod peer;
 mod request;
@@ -24,6 +25,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 
 pub use body::BodyTimedOut;
+pub use lease::Lease;
 pub use limits::HttpLimits;
 pub use peer::{ConnectionInfo, Scheme};
 pub use request::RequestId;
@@ -93,8 +95,8 @@ pub async fn serve(
         let shared = Arc::clone(&shared);
         let phase = watching.clone();
         let serving = workers.spawn(stream, async move |stream| {
-            connection::run(shared, stream, peer.ip().to_canonical(), phase).await;
-            drop(place);
+            let lease = Lease::new(Arc::new(place), phase.clone());
+            connection::run(shared, stream, peer.ip().to_canonical(), phase, lease).await;
         });
         if let Err(error) = serving {
             tracing::warn!(%error, "cannot serve a connection");

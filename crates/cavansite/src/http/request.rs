@@ -13,6 +13,7 @@ use tower::Service;
 
 use super::body::TimedBody;
 use super::connection::Listener;
+use super::lease::Lease;
 use super::peer::{ConnectionInfo, Scheme};
 
 /// The client's own id of a request: sent back on every answer.
@@ -23,6 +24,8 @@ const CORRELATION_VECTOR: HeaderName = HeaderName::from_static("ms-cv");
 const CLIENT_REQUEST_ID_BYTES_MAX: usize = 256;
 /// What the log shows of a path, in bytes: more than any path of the API has.
 const LOGGED_PATH_BYTES_MAX: usize = 512;
+/// What is logged of a path that ends in a session id.
+const SESSION_IDS: &str = "/socket.io/1/websocket/";
 /// Routes of the server itself, for load balancers and containers.
 const LIVE: &str = "/health/live";
 const READY: &str = "/health/ready";
@@ -72,6 +75,7 @@ impl RequestIds {
 pub(super) async fn answer(
     listener: &Listener,
     connection: ConnectionInfo,
+    lease: Lease,
     mut request: Request<Incoming>,
 ) -> Response<Body> {
     let id = listener.ids.next();
@@ -88,6 +92,7 @@ pub(super) async fn answer(
     } else if let Some(health) = health(listener, &request) {
         health
     } else {
+        request.extensions_mut().insert(lease);
         route(listener, client, &id, request).await
     };
 
@@ -183,7 +188,13 @@ impl AccessLog {
         if !tracing::enabled!(target: "cavansite::access", tracing::Level::ERROR) {
             return None;
         }
+        // A session id is a credential until it is used.
         let path = request.uri().path();
+        let path = if path.contains(SESSION_IDS) {
+            SESSION_IDS
+        } else {
+            path
+        };
         let shown = path.floor_char_boundary(LOGGED_PATH_BYTES_MAX);
         Some(Self {
             started: Instant::now(),

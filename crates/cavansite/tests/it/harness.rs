@@ -11,6 +11,7 @@ use axum::http::{HeaderMap, Method, Request, StatusCode};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use cavansite::api;
+use cavansite::realtime::RealtimeLimits;
 use cavansite::state::{AppState, ErrorShape, Profile, StateOptions};
 use cavansite_core::clock::{Clock, Randomness};
 use cavansite_core::limits::Limits;
@@ -60,6 +61,7 @@ pub(crate) struct Options {
     pub(crate) profile: Profile,
     pub(crate) error_shape: Option<ErrorShape>,
     pub(crate) limits: Limits,
+    pub(crate) realtime: RealtimeLimits,
     pub(crate) public_url: Option<&'static str>,
     pub(crate) resource: u128,
     pub(crate) own_hosts_only: bool,
@@ -71,6 +73,7 @@ impl Default for Options {
             profile: Profile::Open,
             error_shape: None,
             limits: Limits::default(),
+            realtime: RealtimeLimits::default(),
             public_url: None,
             resource: 0x0ace_0000_0000_4000_8000_0000_0000_0001,
             own_hosts_only: false,
@@ -80,7 +83,7 @@ impl Default for Options {
 
 /// A running server.
 pub(crate) struct TestServer {
-    router: Router,
+    pub(crate) router: Router,
     pub(crate) clock: Arc<TestClock>,
     pub(crate) resource: Uuid,
     keys: [Vec<u8>; 2],
@@ -128,6 +131,7 @@ impl TestServer {
                 clock: clock.clone(),
                 randomness: Arc::new(SeededRandomness(AtomicU64::new(1))),
                 limits: options.limits,
+                realtime: options.realtime,
                 profile: options.profile,
                 proposed_installation: installation,
                 hosts: vec!["chat.test".to_owned()],

@@ -17,6 +17,7 @@ use super::{Shared, SqliteStore};
 use crate::chat::access::require_sender;
 use crate::chat::input::check_message_size;
 use crate::error::{Error, Result};
+use crate::events::{Audience, EventKind};
 use crate::limits::Limits;
 use crate::model::{
     Message, MessageChange, MessageContent, MessageId, Metadata, NewMessage, ThreadId, Timestamp,
@@ -140,6 +141,9 @@ fn append(
             .recent
             .insert((sender, fingerprint), id, appended.created_at, max);
     }
+    let audience = Arc::clone(&state.members) as Arc<dyn Audience>;
+    let message = Arc::clone(&appended.message);
+    tx.tell(thread, audience, || EventKind::MessageReceived(message));
     let messages = tx.posted(thread, appended);
     tx.publish(
         thread,
@@ -186,10 +190,18 @@ fn change(
     rewrite(tx, row, &message, counters)?;
     tx.move_key(number, old, counters.version, row)?;
     state.counters = counters;
-    let messages = Posted::Moved {
-        previous,
-        message: Arc::new(message),
-    };
+    let deleted = matches!(&message.content, MessageContent::User(sent) if sent.deleted_at.is_some());
+    let message = Arc::new(message);
+    let audience = Arc::clone(&state.members) as Arc<dyn Audience>;
+    let told = Arc::clone(&message);
+    tx.tell(thread, audience, || {
+        if deleted {
+            EventKind::MessageDeleted(told)
+        } else {
+            EventKind::MessageEdited(told)
+        }
+    });
+    let messages = Posted::Moved { previous, message };
     tx.publish(
         thread,
         Publication {

@@ -31,7 +31,7 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::JoinHandle;
 
 use quick_cache::sync::Cache;
@@ -40,8 +40,10 @@ use tokio::sync::watch;
 
 use crate::clock::Clock;
 use crate::error::Result;
+use crate::events::EventSink;
 use crate::limits::Limits;
 use crate::model::{Identity, Installation, UserId};
+use crate::store::EventSource;
 use cache::ThreadCache;
 use queue::{End, Outcome, Queue};
 use read::Readers;
@@ -154,6 +156,7 @@ struct Shared {
     identities: Cache<UserId, Identity>,
     limits: Limits,
     clock: Arc<dyn Clock>,
+    sink: OnceLock<Arc<dyn EventSink>>,
     groups: AtomicU64,
     requests: AtomicU64,
 }
@@ -204,6 +207,7 @@ impl SqliteStore {
             identities: identities::cache(),
             limits,
             clock,
+            sink: OnceLock::new(),
             groups: AtomicU64::new(0),
             requests: AtomicU64::new(0),
         });
@@ -272,6 +276,12 @@ impl SqliteStore {
             .readers
             .read(move |connection| work(connection, &shared))
             .await
+    }
+}
+
+impl EventSource for SqliteStore {
+    fn send_events_to(&self, sink: Arc<dyn EventSink>) {
+        let _ = self.shared.sink.set(sink);
     }
 }
 

@@ -14,6 +14,7 @@ use super::state::{Member, ThreadState};
 use super::transaction::{Batch, Transaction};
 use super::{Shared, SqliteStore};
 use crate::error::{Error, Result};
+use crate::events::{Audience, Change, EventKind, Receipt};
 use crate::model::{
     MessageContent, MessageId, NewParticipant, Participant, ReadReceipt, ThreadId, Timestamp,
     UserId,
@@ -182,8 +183,9 @@ fn add(
         participants: added.clone(),
     };
     let appended = tx.append(state, sender, content, None)?;
+    let when = (appended.created_at, appended.id.0);
     let mut members = Vec::with_capacity(added.len());
-    for participant in added {
+    for participant in added.clone() {
         state.joined += 1;
         let member = Member {
             number: tx.user_number(&participant.user)?,
@@ -194,6 +196,8 @@ fn add(
         members.push((member.participant.user.clone(), member));
     }
     state.change_members(|present| present.extend(members));
+    let audience = Arc::clone(&state.members) as Arc<dyn Audience>;
+    tx.tell_change(state, audience, &caller, when, Change::Added(added));
     let publication = Publication {
         messages: tx.posted(thread, appended),
         members: Some(Arc::clone(&state.members)),
@@ -213,7 +217,7 @@ fn remove(batch: &mut Batch<'_>, caller: &UserId, thread: ThreadId, user: &UserI
     let content = MessageContent::ParticipantsRemoved {
         initiator: caller.clone(),
         initiator_display_name,
-        participants: vec![leaving.participant],
+        participants: vec![leaving.participant.clone()],
     };
     let appended = tx.append(state, sender, content, None)?;
     tx.connection
@@ -228,6 +232,11 @@ fn remove(batch: &mut Batch<'_>, caller: &UserId, thread: ThreadId, user: &UserI
             appended.created_at.as_millis(),
             state.record.thread.topic,
         ])?;
+    let when = (appended.created_at, appended.id.0);
+    let removed = Change::Removed(vec![leaving.participant]);
+    // Who is removed is told too, and may have removed themselves.
+    let audience = Arc::clone(&state.members) as Arc<dyn Audience>;
+    tx.tell_change(state, audience, caller, when, removed);
     state.change_members(|present| {
         present.remove(user);
     });
@@ -252,7 +261,8 @@ fn upsert_receipt(
     let created_at = messages::created_at(tx, state, message)?
         .filter(|created_at| *created_at >= member.participant.share_history_time)
         .ok_or(Error::MessageNotFound)?;
-    tx.connection
+    let changed = tx
+        .connection
         .prepare_cached(
             "UPDATE participants SET receipt_message = ?3, receipt_message_created_at = ?4, \
              receipt_at = ?5 WHERE thread = ?1 AND user = ?2 \
@@ -265,6 +275,16 @@ fn upsert_receipt(
             created_at.as_millis(),
             tx.now.as_millis(),
         ])?;
+    if changed > 0 {
+        let receipt = Receipt {
+            reader: caller.clone(),
+            message,
+            message_created_at: created_at,
+            read_at: tx.now,
+        };
+        let audience = Arc::clone(&state.members) as Arc<dyn Audience>;
+        tx.tell(thread, audience, || EventKind::ReadReceipt(receipt));
+    }
     Ok(())
 }
 

@@ -17,6 +17,7 @@ use super::settle::{self, Unsettled};
 use super::transaction::Transaction;
 use crate::chat::access::Membership;
 use crate::error::Error;
+use crate::events::Audience;
 use crate::limits::Limits;
 use crate::model::{MessageId, Participant, SendFingerprint, Thread, ThreadId, Timestamp, UserId};
 
@@ -82,6 +83,14 @@ impl Member {
 /// The people who are in a thread now (at most `participants_per_thread_max`).
 #[derive(Clone, Default)]
 pub(super) struct Members(pub(super) HashMap<UserId, Member>);
+
+impl Audience for Members {
+    fn for_each(&self, tell: &mut dyn FnMut(&UserId, Timestamp)) {
+        for (user, member) in &self.0 {
+            tell(user, member.participant.share_history_time);
+        }
+    }
+}
 
 impl Members {
     /// Those of a thread.

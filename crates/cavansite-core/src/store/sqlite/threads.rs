@@ -16,6 +16,7 @@ use super::transaction::{Batch, Transaction};
 use super::{Shared, SqliteStore};
 use crate::chat::input::check_metadata_size;
 use crate::error::{Error, Result};
+use crate::events::{Audience, Change};
 use crate::model::{
     MessageContent, Metadata, NewThread, Thread, ThreadChange, ThreadId, ThreadSummary, Timestamp,
     UserId,
@@ -102,7 +103,7 @@ fn create(batch: &mut Batch<'_>, new: NewThread) -> Outcome<Thread> {
     let added = MessageContent::ParticipantsAdded {
         initiator: thread.created_by.clone(),
         initiator_display_name: name.clone(),
-        participants,
+        participants: participants.clone(),
     };
     let topic = MessageContent::TopicUpdated {
         initiator: thread.created_by.clone(),
@@ -111,7 +112,14 @@ fn create(batch: &mut Batch<'_>, new: NewThread) -> Outcome<Thread> {
     };
     let added = tx.append(&mut state, creator, added, None)?;
     let topic = tx.append(&mut state, creator, topic, None)?;
-    let messages = vec![Arc::new(added.message), Arc::new(topic.message)];
+    let created = Change::Created {
+        thread: Box::new(thread.clone()),
+        participants,
+    };
+    let audience = Arc::clone(&state.members) as Arc<dyn Audience>;
+    let when = (tx.now, topic.id.0);
+    tx.tell_change(&state, audience, &thread.created_by, when, created);
+    let messages = vec![added.message, topic.message];
     let publication = Publication {
         messages: Posted::Created(messages),
         record: Some(Arc::clone(&state.record)),
@@ -200,6 +208,7 @@ fn update(
             retention_to_sql(record.thread.retention),
         ])?;
     state.record = Arc::new(record);
+    let mut when = (tx.now, tx.next(state).version);
     let messages = match topic {
         Some(topic) => {
             let (sender, initiator_display_name) = initiator(state, caller)?;
@@ -209,10 +218,14 @@ fn update(
                 topic,
             };
             let appended = tx.append(state, sender, content, None)?;
+            when = (appended.created_at, appended.id.0);
             tx.posted(thread, appended)
         }
         None => Posted::Nothing,
     };
+    let updated = Change::Updated(Box::new(state.record.thread.clone()));
+    let audience = Arc::clone(&state.members) as Arc<dyn Audience>;
+    tx.tell_change(state, audience, caller, when, updated);
     let publication = Publication {
         messages,
         record: Some(Arc::clone(&state.record)),
@@ -246,6 +259,9 @@ fn delete(batch: &mut Batch<'_>, caller: &UserId, thread: ThreadId) -> Outcome<(
             tx.now.max(counters.newest_created_at).as_millis(),
             counters.version,
         ])?;
+    let when = (tx.now.max(counters.newest_created_at), counters.version);
+    let audience = Arc::clone(&state.members) as Arc<dyn Audience>;
+    tx.tell_change(state, audience, caller, when, Change::Deleted);
     state.delete();
     tx.erase(number);
     let publication = Publication {

@@ -10,6 +10,7 @@ use super::queue::Outcome;
 use super::row::ContentColumns;
 use super::settle::{Key, Unsettled};
 use super::state::{Counters, ThreadState, ThreadStates};
+use crate::events::{Audience, Change, EventKind, ThreadEvent};
 use crate::limits::Limits;
 use crate::model::{
     Identity, Message, MessageContent, MessageId, SendFingerprint, ThreadId, Timestamp, UserId,
@@ -45,6 +46,8 @@ pub(super) struct Effects {
     pub(super) publications: Vec<(ThreadId, Publication)>,
     /// Identities as they are now.
     pub(super) identities: Vec<Identity>,
+    /// What is to be told, in order.
+    pub(super) events: Vec<ThreadEvent>,
     /// Threads whose content is to be erased.
     pub(super) deleted: Vec<i64>,
 }
@@ -65,6 +68,7 @@ impl<'a> Transaction<'a> {
                 superseded: Vec::new(),
                 publications: Vec::new(),
                 identities: Vec::new(),
+                events: Vec::new(),
                 deleted: Vec::new(),
             },
         }
@@ -103,7 +107,7 @@ impl<'a> Transaction<'a> {
             id: message.id,
             created_at: message.created_at,
             previous,
-            message,
+            message: Arc::new(message),
         })
     }
 
@@ -184,11 +188,51 @@ impl<'a> Transaction<'a> {
         if self.shared.threads.contains(thread) {
             Posted::Appended {
                 previous: appended.previous,
-                message: Arc::new(appended.message),
+                message: appended.message,
             }
         } else {
             Posted::Unkept
         }
+    }
+
+    /// Tells the people of a thread once the change is committed.
+    pub(super) fn tell(
+        &mut self,
+        thread: ThreadId,
+        audience: Arc<dyn Audience>,
+        make: impl FnOnce() -> EventKind,
+    ) {
+        if self.shared.sink.get().is_some() {
+            let kind = make();
+            self.effects.events.push(ThreadEvent {
+                thread,
+                audience,
+                kind,
+            });
+        }
+    }
+
+    /// Tells of a change of the thread or its people, which the caller made.
+    pub(super) fn tell_change(
+        &mut self,
+        state: &ThreadState,
+        audience: Arc<dyn Audience>,
+        caller: &UserId,
+        when: (Timestamp, i64),
+        change: Change,
+    ) {
+        let Some(actor) = state.member(caller).map(|member| member.participant.clone()) else {
+            return;
+        };
+        let thread = &state.record.thread;
+        let (at, version) = when;
+        self.tell(thread.id, audience, || EventKind::Change {
+            actor,
+            at,
+            version: Version(version),
+            thread_created_at: thread.created_at,
+            change,
+        });
     }
 
     /// Keeps the identity for readers once it is committed.
@@ -221,6 +265,6 @@ impl<'a> Transaction<'a> {
 pub(super) struct Appended {
     pub(super) id: MessageId,
     pub(super) created_at: Timestamp,
-    pub(super) message: Message,
+    pub(super) message: Arc<Message>,
     previous: i64,
 }

@@ -27,6 +27,7 @@ use super::state::ThreadStates;
 use super::transaction::{Batch, Transaction};
 use super::{Durability, Shared, schema};
 use crate::error::StoreFailure;
+use crate::events::Event;
 
 /// After so long without a write the writer settles what is left, checkpoints and erases.
 const REST_AFTER: Duration = Duration::from_secs(2);
@@ -156,7 +157,17 @@ impl Writer {
             shared.threads.publish(thread, publication);
         }
         for identity in effects.identities {
-            shared.identities.insert(identity.id.clone(), identity);
+            shared
+                .identities
+                .insert(identity.id.clone(), identity.clone());
+            if let Some(sink) = shared.sink.get() {
+                sink.publish(Event::Identity(identity));
+            }
+        }
+        if let Some(sink) = shared.sink.get() {
+            for event in effects.events {
+                sink.publish(Event::Thread(event));
+            }
         }
         Ok(())
     }
