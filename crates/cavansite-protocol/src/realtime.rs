@@ -1,5 +1,5 @@
-//! Real-time notifications as `@azure/communication-signaling` speaks them: the answers that lead to
-//! the websocket, the frames of socket.io 0.9 on it, and the payloads of the ten events.
+//! Real-time notifications as `@azure/communication-signaling` speaks them: the answers that lead
+//! to the websocket, the frames of socket.io 0.9 on it, and the payloads of the ten events.
 //!
 //! Payloads hold what the JavaScript SDK reads and what the official mobile tests show, so that one
 //! serves all. Values that are "JSON in a string" are strings here; who makes them serialises them.
@@ -105,7 +105,10 @@ impl<'a> ClientFrame<'a> {
 /// The payload of an event in the message family, without what differs by receiver.
 #[derive(Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
-#[expect(missing_docs, reason = "the names are the wire's; the events that have them are in docs")]
+#[expect(
+    missing_docs,
+    reason = "the names are the wire's; the events that have them are in docs"
+)]
 pub struct MessagePayload<'a> {
     pub event_id: u16,
     pub sender_id: &'a str,
@@ -137,7 +140,10 @@ pub struct MessagePayload<'a> {
 /// The payload of an event in the thread family, without what differs by receiver.
 #[derive(Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
-#[expect(missing_docs, reason = "the names are the wire's; the events that have them are in docs")]
+#[expect(
+    missing_docs,
+    reason = "the names are the wire's; the events that have them are in docs"
+)]
 pub struct ThreadPayload<'a> {
     pub event_id: u16,
     pub sender_id: &'a str,
@@ -212,7 +218,10 @@ mod tests {
         for (text, frame) in [
             ("0::", Some(Disconnect)),
             ("2::", Some(Heartbeat)),
-            ("3:::{\"id\":7,\"status\":200,\"body\":\":\"}", Some(Answer(7))),
+            (
+                "3:::{\"id\":7,\"status\":200,\"body\":\":\"}",
+                Some(Answer(7)),
+            ),
             ("3:::{\"id\":\"7\"}", Some(Answer(7))),
             ("5:1+::{\"name\":\"ping\"}", Some(Event(Some("1")))),
             ("5:::{\"name\":\"ping\"}", Some(Event(None))),

@@ -68,7 +68,7 @@ struct Suite {
     profile: &'static str,
 }
 
-const SUITES: [Suite; 10] = [
+const SUITES: [Suite; 11] = [
     Suite {
         name: "quickstart",
         title: "The Python chat quickstart of November 2020, azure-communication-chat 1.0.0b3",
@@ -164,6 +164,15 @@ const SUITES: [Suite; 10] = [
         packages: "js-today",
         script: "repeats/repeats.mjs",
         phases: repeats::PHASES,
+        profile: "open",
+    },
+    Suite {
+        name: "realtime",
+        title: "Real-time notifications, @azure/communication-chat 1.6.0 in Node",
+        language: Language::JavaScript,
+        packages: "js-today",
+        script: "realtime/realtime.mjs",
+        phases: ["first", "again"],
         profile: "open",
     },
 ];

@@ -47,7 +47,10 @@ const EXPOSED: [&str; 7] = [
 /// pages from this machine and its own names only.
 pub(super) fn layer(app: Arc<AppState>) -> CorsLayer {
     let is_allowed = move |origin: &HeaderValue, _: &Parts| {
-        let uri = origin.to_str().ok().and_then(|origin| origin.parse::<Uri>().ok());
+        let uri = origin
+            .to_str()
+            .ok()
+            .and_then(|origin| origin.parse::<Uri>().ok());
         let authority = uri.as_ref().and_then(Uri::authority);
         app.lets_in(authority.map(|authority| host_of(authority.as_str())))
     };

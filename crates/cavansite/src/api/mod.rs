@@ -115,7 +115,10 @@ fn realtime_routes() -> Router<Arc<AppState>> {
     Router::new()
         .without_v07_checks()
         .route("/", get(realtime::probe))
-        .route("/chat/config/realTimeNotifications", get(realtime::configuration))
+        .route(
+            "/chat/config/realTimeNotifications",
+            get(realtime::configuration),
+        )
         .route("/v4/a", post(realtime::allocate))
         .route("/socket.io/1/", get(realtime::handshake))
         .route("/socket.io/1/websocket/{id}", get(realtime::websocket))

@@ -1,5 +1,5 @@
-//! The routes of real-time notifications, up to the websocket. They have no api-version, but for the
-//! first; the user's token comes in a header of its own.
+//! The routes of real-time notifications, up to the websocket. They have no api-version, but for
+//! the first; the user's token comes in a header of its own.
 
 use std::sync::Arc;
 
@@ -8,9 +8,9 @@ use axum::extract::{FromRequestParts, Path, RawQuery, State};
 use axum::http::request::Parts;
 use axum::http::{Extensions, StatusCode};
 use axum::response::{IntoResponse as _, Response};
+use cavansite_core::Error;
 use cavansite_core::caller::Capability;
 use cavansite_core::identity::Session;
-use cavansite_core::Error;
 use cavansite_protocol::realtime::{Allocation, Configuration, Empty, Registration};
 
 use super::auth::{ChatCall, IN_PROCESS};
@@ -63,10 +63,7 @@ pub(super) async fn configuration(call: ChatCall) -> ApiResult<Response> {
 }
 
 /// `POST /v4/a`.
-pub(super) async fn allocate(
-    call: RealtimeCall,
-    RawQuery(query): RawQuery,
-) -> ApiResult<Response> {
+pub(super) async fn allocate(call: RealtimeCall, RawQuery(query): RawQuery) -> ApiResult<Response> {
     let epid = epid_of(query.as_deref())?;
     let url = format!("{}/v4/f/{epid}/", call.base_url);
     let allocation = Allocation {
@@ -139,9 +136,14 @@ pub(super) async fn probe() -> &'static str {
 
 fn epid_of(query: Option<&str>) -> ApiResult<String> {
     let epid = parameter(query, "epid")?;
-    epid.as_deref().and_then(realtime::epid).ok_or_else(malformed_epid)
+    epid.as_deref()
+        .and_then(realtime::epid)
+        .ok_or_else(malformed_epid)
 }
 
 fn malformed_epid() -> ApiError {
-    ApiError::invalid(Some("epid"), "A connection's id has up to 64 letters, digits, - and _.")
+    ApiError::invalid(
+        Some("epid"),
+        "A connection's id has up to 64 letters, digits, - and _.",
+    )
 }

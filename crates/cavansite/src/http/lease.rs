@@ -1,5 +1,5 @@
-//! What outlives HTTP on a connection: a websocket's place among the open connections, and its share
-//! in the graceful stop.
+//! What outlives HTTP on a connection: a websocket's place among the open connections, and its
+//! share in the graceful stop.
 
 use std::sync::Arc;
 

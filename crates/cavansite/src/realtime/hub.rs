@@ -1,8 +1,8 @@
 //! The hub: users, their connection identities, and the websockets of these.
 //!
 //! Events come in on the store's writer thread after their sync. The hub renders an event once,
-//! when somebody who is to be told is there, and queues it by reference at each of their identities,
-//! so that one thread's events stay in order; a websocket's task takes them from there. Waking
+//! when somebody who is to be told is there, and queues it by reference at each of their
+//! identities, so that one thread's events stay in order; a websocket's task takes them from there. Waking
 //! tasks goes by the thread that they live on: one message to each, however many tasks it wakes.
 
 use std::collections::HashMap;
@@ -67,7 +67,9 @@ impl Hub {
                 Arc::clone(known)
             } else {
                 if mailboxes.len() >= self.limits.identities_per_user_max {
-                    let lost = mailboxes.iter().position(|mailbox| !mailbox.is_connected())?;
+                    let lost = mailboxes
+                        .iter()
+                        .position(|mailbox| !mailbox.is_connected())?;
                     mailboxes.remove(lost);
                 }
                 let new = Arc::new(Mailbox::new(session.user.clone(), epid.to_owned()));

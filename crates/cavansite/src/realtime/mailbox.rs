@@ -101,7 +101,10 @@ impl Mailbox {
     /// The websocket is gone; says whether it was the present one.
     pub(super) fn disconnect(&self, serial: u64, gone_at: Timestamp) -> bool {
         let mut inner = self.lock();
-        let present = inner.connection.as_ref().is_some_and(|c| c.serial == serial);
+        let present = inner
+            .connection
+            .as_ref()
+            .is_some_and(|c| c.serial == serial);
         if present {
             inner.connection = None;
             inner.gone_at = gone_at;

@@ -39,7 +39,8 @@ impl Payload {
         let bare = user.strip_prefix("8:").unwrap_or(user);
         format!(
             "3:::{{\"id\":{id},\"method\":\"POST\",\"url\":\"/v4/f/{epid}/{}\",\"headers\":{{}},\
-             \"body\":\"{{\\\"recipientMri\\\":\\\"{user}\\\",\\\"recipientId\\\":\\\"{bare}\\\",{}\"}}",
+             \"body\":\"{{\\\"recipientMri\\\":\\\"{user}\\\",\
+             \\\"recipientId\\\":\\\"{bare}\\\",{}\"}}",
             self.name, self.members
         )
     }
@@ -61,8 +62,8 @@ fn guarded(value: &impl Serialize) -> String {
     text(value).replace('%', "\\u0025")
 }
 
-fn time(time: Timestamp) -> Option<DateTime> {
-    Some(DateTime(time.as_millis()))
+fn time(time: Timestamp) -> DateTime {
+    DateTime(time.as_millis())
 }
 
 fn message_family(thread: &str, kind: &EventKind) -> Option<(&'static str, String)> {
@@ -84,7 +85,7 @@ fn message_family(thread: &str, kind: &EventKind) -> Option<(&'static str, Strin
                 sender_display_name: display_name,
                 version,
                 message_type: "Control/Typing",
-                original_arrival_time: time(*at),
+                original_arrival_time: Some(time(*at)),
                 ..MessagePayload::default()
             };
             return Some(("typingIndicatorReceived", text(&payload)));
@@ -104,7 +105,7 @@ fn message_family(thread: &str, kind: &EventKind) -> Option<(&'static str, Strin
                 transaction_id: read_at.to_string(),
                 version: read_at.to_string(),
                 message_type: "ThreadActivity/MemberConsumptionHorizonUpdate",
-                original_arrival_time: time(receipt.read_at),
+                original_arrival_time: Some(time(receipt.read_at)),
                 client_message_id: Some(id.clone()),
                 message_id: Some(id),
                 message_body: Some(body.to_string()),
@@ -135,15 +136,15 @@ fn message<'a>(event_id: u16, thread: &'a str, message: &'a Message) -> Option<M
             TextFormat::Text => "Text",
             TextFormat::Html => "RichText/Html",
         },
-        original_arrival_time: time(message.created_at),
+        original_arrival_time: Some(time(message.created_at)),
         client_message_id: Some(id.clone()),
         message_id: Some(id),
         message_body: (!is_deleted).then(|| sent.content.clone()),
         priority: Some(""),
         acs_chat_message_metadata: (!is_deleted).then(|| text(&sent.metadata)),
-        composetime: time(message.created_at),
-        edittime: sent.edited_at.and_then(time),
-        deletetime: sent.deleted_at.and_then(time),
+        composetime: Some(time(message.created_at)),
+        edittime: sent.edited_at.map(time),
+        deletetime: sent.deleted_at.map(time),
     })
 }
 
@@ -166,7 +167,7 @@ fn change(thread: &str, kind: &EventKind) -> Option<(&'static str, String)> {
         thread_id: thread,
         thread_type: "chat",
         version: version.to_string(),
-        create_time: time(*thread_created_at),
+        create_time: Some(time(*thread_created_at)),
         ..ThreadPayload::default()
     };
     let name = match change {
@@ -183,28 +184,28 @@ fn change(thread: &str, kind: &EventKind) -> Option<(&'static str, String)> {
         Change::Updated(thread) => {
             payload.event_id = 258;
             payload.edited_by = by;
-            payload.edit_time = time(*at);
+            payload.edit_time = Some(time(*at));
             payload.properties = Some(properties(thread));
             "chatThreadPropertiesUpdated"
         }
         Change::Deleted => {
             payload.event_id = 259;
             payload.deleted_by = by;
-            payload.delete_time = time(*at);
+            payload.delete_time = Some(time(*at));
             payload.reason = Some("deletedByUser");
             "chatThreadDeleted"
         }
         Change::Added(added) => {
             payload.event_id = 260;
             payload.added_by = by;
-            payload.time = time(*at);
+            payload.time = Some(time(*at));
             payload.participants_added = Some(people(added));
             "participantsAdded"
         }
         Change::Removed(removed) => {
             payload.event_id = 261;
             payload.removed_by = by;
-            payload.time = time(*at);
+            payload.time = Some(time(*at));
             payload.participants_removed = Some(people(removed));
             "participantsRemoved"
         }

@@ -76,14 +76,14 @@ impl Seal {
         if until <= now {
             return None;
         }
-        let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
-        if used.len() >= USED_MAX {
-            used.retain(|_, until| *until > now);
+        let mut seen = self.used.lock().unwrap_or_else(PoisonError::into_inner);
+        if seen.len() >= USED_MAX {
+            seen.retain(|_, until| *until > now);
         }
-        if used.len() >= USED_MAX || used.insert(nonce, until).is_some() {
+        if seen.len() >= USED_MAX || seen.insert(nonce, until).is_some() {
             return None;
         }
-        drop(used);
+        drop(seen);
         Some(Ticket {
             session: Session {
                 user,
@@ -96,9 +96,9 @@ impl Seal {
 
     /// Forgets ids that nobody can use any more.
     pub(super) fn sweep(&self, now: Timestamp) {
-        let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
-        used.retain(|_, until| *until > now);
-        used.shrink_to(64);
+        let mut seen = self.used.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.retain(|_, until| *until > now);
+        seen.shrink_to(64);
     }
 
     fn tag(&self, text: &[u8]) -> hmac::Tag {

@@ -61,7 +61,9 @@ pub(super) async fn run(
             socket.feed(Message::text(words)).await?;
             let code = close_code::AWAY;
             let reason = "".into();
-            socket.send(Message::Close(Some(CloseFrame { code, reason }))).await
+            socket
+                .send(Message::Close(Some(CloseFrame { code, reason })))
+                .await
         };
         // A client that does not read misses them.
         let _ = timeout(FAREWELL, farewell).await;
@@ -75,7 +77,10 @@ async fn converse(hub: &Hub, mailbox: &Mailbox, serial: u64, socket: &mut WebSoc
     let connected = format!(
         "5:::{{\"name\":\"trouter.connected\",\"args\":[{{\"ttl\":{TTL_SECONDS},\"dur\":\"1\"}}]}}"
     );
-    if write(socket, vec!["1::".to_owned(), connected]).await.is_err() {
+    if write(socket, vec!["1::".to_owned(), connected])
+        .await
+        .is_err()
+    {
         return Over::Gone;
     }
     let mut deadline = Instant::now() + silence;
@@ -135,7 +140,10 @@ fn read(mailbox: &Mailbox, message: &Message) -> Result<Option<String>, Over> {
         Some(ClientFrame::Disconnect) => Err(Over::Stopped),
         Some(_) => Ok(None),
         None => {
-            tracing::info!(bytes = text.len(), "closed a websocket: a frame was malformed");
+            tracing::info!(
+                bytes = text.len(),
+                "closed a websocket: a frame was malformed"
+            );
             Err(Over::Gone)
         }
     }

@@ -8,6 +8,7 @@ mod identity;
 mod messages;
 mod participants;
 mod permissions;
+mod realtime;
 mod receipts;
 mod threads;
 mod transport;

@@ -190,7 +190,8 @@ fn change(
     rewrite(tx, row, &message, counters)?;
     tx.move_key(number, old, counters.version, row)?;
     state.counters = counters;
-    let deleted = matches!(&message.content, MessageContent::User(sent) if sent.deleted_at.is_some());
+    let deleted =
+        matches!(&message.content, MessageContent::User(sent) if sent.deleted_at.is_some());
     let message = Arc::new(message);
     let audience = Arc::clone(&state.members) as Arc<dyn Audience>;
     let told = Arc::clone(&message);

@@ -197,7 +197,7 @@ fn add(
     }
     state.change_members(|present| present.extend(members));
     let audience = Arc::clone(&state.members) as Arc<dyn Audience>;
-    tx.tell_change(state, audience, &caller, when, Change::Added(added));
+    tx.tell_change(state, audience, caller, when, Change::Added(added));
     let publication = Publication {
         messages: tx.posted(thread, appended),
         members: Some(Arc::clone(&state.members)),

@@ -117,11 +117,15 @@ fn create(batch: &mut Batch<'_>, new: NewThread) -> Outcome<Thread> {
         participants,
     };
     let audience = Arc::clone(&state.members) as Arc<dyn Audience>;
-    let when = (tx.now, topic.id.0);
-    tx.tell_change(&state, audience, &thread.created_by, when, created);
-    let messages = vec![added.message, topic.message];
+    tx.tell_change(
+        &state,
+        audience,
+        &thread.created_by,
+        (tx.now, topic.id.0),
+        created,
+    );
     let publication = Publication {
-        messages: Posted::Created(messages),
+        messages: Posted::Created(vec![added.message, topic.message]),
         record: Some(Arc::clone(&state.record)),
         members: Some(Arc::clone(&state.members)),
     };

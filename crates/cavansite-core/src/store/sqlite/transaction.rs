@@ -221,7 +221,10 @@ impl<'a> Transaction<'a> {
         when: (Timestamp, i64),
         change: Change,
     ) {
-        let Some(actor) = state.member(caller).map(|member| member.participant.clone()) else {
+        let Some(actor) = state
+            .member(caller)
+            .map(|member| member.participant.clone())
+        else {
             return;
         };
         let thread = &state.record.thread;
