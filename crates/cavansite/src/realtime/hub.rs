@@ -2,8 +2,9 @@
 //!
 //! Events come in on the store's writer thread after their sync. The hub renders an event once,
 //! when somebody who is to be told is there, and queues it by reference at each of their
-//! identities, so that one thread's events stay in order; a websocket's task takes them from there. Waking
-//! tasks goes by the thread that they live on: one message to each, however many tasks it wakes.
+//! identities, so that one thread's events stay in order; a websocket's task takes them from
+//! there. Waking tasks goes by the thread that they live on: one message to each, however many
+//! tasks it wakes.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};

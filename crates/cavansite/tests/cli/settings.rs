@@ -7,6 +7,7 @@ use std::path::Path;
 use cavansite::cli::Cli;
 use cavansite::config::ServerOptions;
 use cavansite::http::HttpLimits;
+use cavansite::realtime::RealtimeLimits;
 use cavansite_core::limits::Limits;
 use clap::CommandFactory;
 
@@ -251,6 +252,14 @@ fn example(root: &Path) -> String {
         "limits",
         "Bounds of the service",
         &limits,
+        &source,
+    ));
+    let realtime = toml::to_string(&RealtimeLimits::default()).unwrap();
+    let source = root.join("crates/cavansite/src/realtime/limits.rs");
+    text.push_str(&section(
+        "realtime",
+        "Bounds of real-time notifications",
+        &realtime,
         &source,
     ));
     text

@@ -556,7 +556,7 @@ async fn paths_and_methods_that_do_not_exist_are_404_and_405() {
             .expect(405);
     }
     let request = Request::builder()
-        .uri("/")
+        .uri("/nothing")
         .header("host", HOST)
         .body(Body::empty())
         .unwrap();

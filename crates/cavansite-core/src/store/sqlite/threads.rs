@@ -18,8 +18,8 @@ use crate::chat::input::check_metadata_size;
 use crate::error::{Error, Result};
 use crate::events::{Audience, Change};
 use crate::model::{
-    MessageContent, Metadata, NewThread, Thread, ThreadChange, ThreadId, ThreadSummary, Timestamp,
-    UserId,
+    MessageContent, MessageId, Metadata, NewThread, Participant, Thread, ThreadChange, ThreadId,
+    ThreadSummary, Timestamp, UserId,
 };
 use crate::store::{ThreadPage, ThreadStore};
 
@@ -112,18 +112,7 @@ fn create(batch: &mut Batch<'_>, new: NewThread) -> Outcome<Thread> {
     };
     let added = tx.append(&mut state, creator, added, None)?;
     let topic = tx.append(&mut state, creator, topic, None)?;
-    let created = Change::Created {
-        thread: Box::new(thread.clone()),
-        participants,
-    };
-    let audience = Arc::clone(&state.members) as Arc<dyn Audience>;
-    tx.tell_change(
-        &state,
-        audience,
-        &thread.created_by,
-        (tx.now, topic.id.0),
-        created,
-    );
+    tell_created(tx, &state, participants, topic.id);
     let publication = Publication {
         messages: Posted::Created(vec![added.message, topic.message]),
         record: Some(Arc::clone(&state.record)),
@@ -132,6 +121,22 @@ fn create(batch: &mut Batch<'_>, new: NewThread) -> Outcome<Thread> {
     tx.publish(thread.id, publication);
     threads.insert(state);
     Ok(thread)
+}
+
+fn tell_created(
+    tx: &mut Transaction<'_>,
+    state: &ThreadState,
+    participants: Vec<Participant>,
+    topic: MessageId,
+) {
+    let thread = state.record.thread.clone();
+    let creator = thread.created_by.clone();
+    let created = Change::Created {
+        thread: Box::new(thread),
+        participants,
+    };
+    let audience = Arc::clone(&state.members) as Arc<dyn Audience>;
+    tx.tell_change(state, audience, &creator, (tx.now, topic.0), created);
 }
 
 /// What a repeated create is answered: the thread, or what its tombstone still tells; to who is no
