@@ -54,15 +54,37 @@ pub(super) fn create_database(
 ) -> Result<(), OpenError> {
     let new = directory.join(NEW_DATABASE);
     private().create(true).truncate(true).open(&new)?;
-    fill(&new)?;
     let synced = durability == Durability::Synced;
-    if synced {
-        File::open(&new)?.sync_all()?;
+    let filled = fill(&new).and_then(|()| {
+        if synced {
+            File::open(&new)?.sync_all()?;
+        }
+        Ok(())
+    });
+    if let Err(error) = filled {
+        // The next start would make it anew; on a full disk its pages are better free.
+        let _ = fs::remove_file(&new);
+        return Err(error);
     }
     fs::rename(&new, database(directory))?;
-    // The name is in the directory, which is synced apart; systems without that sync it themselves.
-    if synced && cfg!(unix) {
-        File::open(directory)?.sync_all()?;
+    if synced {
+        sync_names(directory)?;
+    }
+    Ok(())
+}
+
+/// Syncs the names that lead to the database: its own in the directory, and the directory's in
+/// those above, which may be as new. Systems other than Unix sync names themselves.
+fn sync_names(directory: &Path) -> io::Result<()> {
+    if !cfg!(unix) {
+        return Ok(());
+    }
+    File::open(directory)?.sync_all()?;
+    for above in std::path::absolute(directory)?.ancestors().skip(1) {
+        // One that may not be read was not made by this user, so its names are not new.
+        if let Ok(above) = File::open(above) {
+            above.sync_all()?;
+        }
     }
     Ok(())
 }
