@@ -66,6 +66,10 @@ pub(super) fn create_database(
         let _ = fs::remove_file(&new);
         return Err(error);
     }
+    if synced {
+        // Before the database has its name: with it, no later start comes here again.
+        sync_names_above(directory)?;
+    }
     fs::rename(&new, database(directory))?;
     if synced {
         sync_names(directory)?;
@@ -73,17 +77,34 @@ pub(super) fn create_database(
     Ok(())
 }
 
-/// Syncs the names that lead to the database: its own in the directory, and the directory's in
-/// those above, which may be as new. Systems other than Unix sync names themselves.
-fn sync_names(directory: &Path) -> io::Result<()> {
-    if !cfg!(unix) {
-        return Ok(());
+/// Syncs a log that a process left which was killed: what is read from it may not be on the disk
+/// yet, and is as good as acknowledged once it is shown.
+pub(super) fn sync_log(directory: &Path) -> io::Result<()> {
+    match File::open(directory.join(LOG)) {
+        Ok(log) if log.metadata()?.len() > 0 => {
+            log.sync_all()?;
+            sync_names(directory)
+        }
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
     }
-    File::open(directory)?.sync_all()?;
+}
+
+/// Syncs the names in a directory. Systems other than Unix do that themselves.
+fn sync_names(directory: &Path) -> io::Result<()> {
+    if cfg!(unix) {
+        File::open(directory)?.sync_all()?;
+    }
+    Ok(())
+}
+
+/// Syncs the directory's own name, and those of the directories above, which may be as new.
+fn sync_names_above(directory: &Path) -> io::Result<()> {
     for above in std::path::absolute(directory)?.ancestors().skip(1) {
-        // One that may not be read was not made by this user, so its names are not new.
-        if let Ok(above) = File::open(above) {
-            above.sync_all()?;
+        match sync_names(above) {
+            // One that may not be read was not made by this user, so its names are not new.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
+            synced => synced?,
         }
     }
     Ok(())

@@ -38,6 +38,8 @@ pub(super) fn open(directory: &Path, durability: Durability) -> Result<Connectio
             connection.close().map_err(|(_, error)| error)?;
             Ok(())
         })?;
+    } else if durability == Durability::Synced {
+        directory::sync_log(directory)?;
     }
     let mut connection =
         open_for_writing(&database, durability).map_err(|error| opening(&database, error))?;
