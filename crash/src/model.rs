@@ -35,6 +35,8 @@ pub(crate) struct Verdict {
     pub(crate) happened: BTreeMap<usize, String>,
     /// Acknowledged writes that were looked for.
     pub(crate) acknowledged: usize,
+    /// The position of the record by which all of it had been shown.
+    pub(crate) shown_at: u64,
     /// The threads as the clients should know them.
     pub(crate) threads: Vec<load::Thread>,
 }

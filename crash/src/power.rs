@@ -57,7 +57,9 @@ pub(crate) async fn cut(
         let folder = bench.dir.join(format!("recording-{recordings}"));
         let site = Site::new(&bench.binary, &folder)?;
         let recorded = record(bench, &site, environment, &mut rng).await?;
-        report.add(&format!("recording {recordings}"), &site.data(), &recorded.faults);
+        if !report.quiet {
+            report.add(&format!("recording {recordings}"), &site.data(), &recorded.faults);
+        }
         recordings += 1;
         for _ in 0..IMAGES_PER_RECORDING.min(images - number) {
             let position = recorded.any_position(&mut rng);
@@ -79,6 +81,8 @@ pub(crate) async fn cut(
 pub(crate) struct Recorded {
     pub(crate) world: World,
     pub(crate) recording: Recording,
+    /// Positions at which a restarted server had shown all it had: that must stay.
+    shown_at: Vec<u64>,
     /// What was found wrong while it ran.
     faults: Vec<String>,
 }
@@ -106,13 +110,14 @@ async fn record(
     let Some(world) = world else {
         anyhow::bail!("the users could not be made");
     };
-    let mut faults = Vec::new();
+    let (mut faults, mut shown_at) = (Vec::new(), Vec::new());
     for _ in 1..rng.usize(2..=RUNS_MAX) {
         world.load(server.address, rng, LOAD).await;
         end(server, &world, rng).await?;
         server = start().await?;
         let mut history = world.history.take();
         let verdict = verify(server.address, &world.users, &mut history, rng).await?;
+        shown_at.push(verdict.shown_at);
         world.history.replace(history);
         world.relearn(verdict.threads);
         faults.extend(verdict.faults);
@@ -123,6 +128,7 @@ async fn record(
     Ok(Recorded {
         recording: Recording::read(&site.record())?,
         world,
+        shown_at,
         faults,
     })
 }
@@ -155,12 +161,16 @@ impl Recorded {
         Ok(Self {
             world,
             recording: Recording::read(record)?,
+            shown_at: Vec::new(),
             faults: Vec::new(),
         })
     }
 
-    /// Half of the cuts come just after an answer, the others anywhere.
+    /// Cuts come just after an answer, just after a restart, or anywhere.
     fn any_position(&self, rng: &mut Rng) -> u64 {
+        if let (0..2, Some(position)) = (rng.u8(..10), rng.choice(&self.shown_at)) {
+            return *position;
+        }
         let history = self.world.history.borrow();
         let answered = history.ops.iter().filter_map(|op| match &op.ended {
             Some((moment, End::Done(_))) if op.action.is_write() => Some(moment.position),

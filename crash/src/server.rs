@@ -172,20 +172,22 @@ impl Site {
 
     /// Makes a user of the running server; `None` when the server refused or has died.
     pub(crate) async fn create_user(&self) -> anyhow::Result<Option<User>> {
-        let mut command =
-            self.command(&["user", "create", "--token", "--ready-file", "ready.json"]);
+        let Some(id) = self.operate(&["user", "create"]).await? else {
+            return Ok(None);
+        };
+        let token = self.operate(&["token", "issue", "--user", &id]).await?;
+        Ok(token.map(|token| User { id, token }))
+    }
+
+    /// What a command that asks the running server prints; `None` when it fails.
+    async fn operate(&self, arguments: &[&str]) -> anyhow::Result<Option<String>> {
+        let mut command = self.command(arguments);
+        command.args(["--ready-file", "ready.json"]);
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let child = command.spawn()?;
         let output: Output = tokio::task::spawn_blocking(|| child.wait_with_output()).await??;
         let text = String::from_utf8(output.stdout)?;
-        let mut lines = text.lines();
-        Ok(match (lines.next(), lines.next()) {
-            (Some(id), Some(token)) if output.status.success() => Some(User {
-                id: id.to_owned(),
-                token: token.to_owned(),
-            }),
-            _ => None,
-        })
+        Ok(output.status.success().then(|| text.trim().to_owned()))
     }
 }
 

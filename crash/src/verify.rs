@@ -36,11 +36,17 @@ pub(crate) async fn verify(
             Action::Create { .. } | Action::Send { .. }
         );
         if has_key && rng.u8(..4) > 0 {
-            repeats.push((number, happened));
-        } else {
-            history.end(number, happened.map_or(End::Absent, End::Done))?;
+            repeats.push((number, happened.clone()));
+        }
+        // What was shown stays, whatever is asked for next.
+        match happened {
+            Some(id) => history.end(number, End::Done(id))?,
+            None if repeats.last().is_some_and(|(last, _)| *last == number) => {}
+            None => history.end(number, End::Absent)?,
         }
     }
+    let shown_at = history.now()?.position;
+    verdict.shown_at = shown_at;
     if repeats.is_empty() || !verdict.faults.is_empty() {
         return Ok(verdict);
     }
@@ -48,21 +54,19 @@ pub(crate) async fn verify(
         let op = history.ops[number].clone();
         let mut connection = Connection::open(address, &users[op.client].token).await?;
         let answer = load::perform(&mut connection, &op.action).await?;
-        let end = load::end_of(&op.action, &answer);
-        match end {
-            Ok(End::Done(id)) => {
-                if happened.as_ref().is_some_and(|happened| *happened != id) {
-                    let fault = format!("repeated, and not found again: {}", brief(&op.action));
-                    verdict.faults.push(fault);
-                }
-                history.end(number, End::Done(id))?;
+        match (load::end_of(&op.action, &answer), happened) {
+            (Ok(End::Done(id)), None) => history.end(number, End::Done(id))?,
+            (Ok(End::Done(id)), Some(happened)) if happened == id => {}
+            (Ok(_), _) => {
+                let fault = format!("repeated, and not found again: {}", brief(&op.action));
+                verdict.faults.push(fault);
             }
-            Ok(_) => verdict.faults.push("a repeat was refused with 503".to_owned()),
-            Err(fault) => verdict.faults.push(fault),
+            (Err(fault), _) => verdict.faults.push(fault),
         }
     }
     let again = observe(address, users).await?;
     let mut again = model::check(history, users, &again);
+    again.shown_at = shown_at;
     again.faults.splice(..0, verdict.faults);
     Ok(again)
 }

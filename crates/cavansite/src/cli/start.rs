@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use base64::prelude::{BASE64_STANDARD, Engine};
+use cavansite_core::Error;
 use cavansite_core::clock::{Clock, SystemClock, SystemRandomness};
 use cavansite_core::model::{Installation, KeySlot};
 use cavansite_core::store::sqlite::{Durability, SqliteOptions, SqliteStore};
@@ -71,8 +72,7 @@ pub(super) fn start(mode: Mode, settings: Settings) -> Result<(), Failure> {
         let temporary = TemporaryDirectory::create()?;
         (temporary.data(), Some(temporary))
     };
-    platform::create_private_directory(&data)
-        .map_err(|error| Failure::new(format!("{}: {error}", data.display())))?;
+    platform::create_private_directory(&data).map_err(|error| unusable(&data, &error))?;
     let data = std::path::absolute(data)?;
 
     // Certificate and store have nothing to do with each other: they are made side by side.
@@ -103,6 +103,13 @@ pub(super) fn start(mode: Mode, settings: Settings) -> Result<(), Failure> {
     runtime.shutdown_background();
     drop(temporary);
     result
+}
+
+fn unusable(data: &Path, error: &impl std::fmt::Display) -> Failure {
+    Failure::new(format!(
+        "the data directory {} cannot be used: {error}: check its owner, its rights and the disk",
+        data.display()
+    ))
 }
 
 fn open_store(settings: &Settings, data: &Path, temporary: bool) -> Result<SqliteStore, Failure> {
@@ -274,7 +281,11 @@ impl Server {
             date_skew_ms: DATE_SKEW_MS,
             own_hosts_only: is_emulator && !self.settings.listens_beyond_loopback(),
         };
-        let state = AppState::new(store, options).await.map_err(Failure::new)?;
+        let state = AppState::new(store, options).await.map_err(|error| match error {
+            // The first start writes: a full disk shows here at the latest.
+            Error::Store(failure) => unusable(&self.data, &failure),
+            other => Failure::new(other),
+        })?;
         Ok(Arc::new(state))
     }
 

@@ -12,6 +12,8 @@ mod cache;
 mod checkpoint;
 mod directory;
 mod erase;
+#[cfg(feature = "fault-injection")]
+mod fault;
 mod identities;
 mod messages;
 mod participants;

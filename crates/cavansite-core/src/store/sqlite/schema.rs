@@ -61,6 +61,8 @@ pub(super) fn open_for_writing(
         Durability::Synced => "FULL",
         Durability::None => "OFF",
     };
+    #[cfg(feature = "fault-injection")]
+    let synchronous = super::fault::synchronous(synchronous);
     connection.pragma_update(None, "synchronous", synchronous)?;
     connection.pragma_update(None, "secure_delete", true)?;
     // The writer does it after it has answered.
