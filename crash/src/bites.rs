@@ -28,11 +28,17 @@ pub(crate) async fn run(bench: &Bench, options: &Options) -> anyhow::Result<bool
         let mut report = Report::new("bites", bench.seed);
         report.quiet = true;
         power::cut(bench, images, &[("FAULT_INJECTION", fault)], &mut report).await?;
-        println!("bites: {name}: {} of {images} images show losses", report.bad);
+        println!(
+            "bites: {name}: {} of {images} images show losses",
+            report.bad
+        );
         sound &= report.bad > 0;
     }
     let mut report = Report::new("bites", bench.seed);
     power::cut(bench, images, &[], &mut report).await?;
-    println!("bites: no fault: {} of {images} images show losses", report.bad);
+    println!(
+        "bites: no fault: {} of {images} images show losses",
+        report.bad
+    );
     Ok(sound && report.bad == 0)
 }

@@ -29,7 +29,10 @@ struct Record {
 #[derive(Debug)]
 enum Event {
     Create,
-    Write { offset: usize, data: Vec<u8> },
+    Write {
+        offset: usize,
+        data: Vec<u8>,
+    },
     Truncate(usize),
     /// With the entries of a directory.
     SyncBegins(u64, BTreeMap<String, u64>),
@@ -63,7 +66,9 @@ impl Recording {
     /// A position after one of the records.
     pub(crate) fn any_position(&self, rng: &mut Rng) -> u64 {
         let records = &self.records;
-        records.get(rng.usize(..records.len().max(1))).map_or(0, |record| record.position)
+        records
+            .get(rng.usize(..records.len().max(1)))
+            .map_or(0, |record| record.position)
     }
 
     /// The disk after a cut at that position.
@@ -173,7 +178,8 @@ impl Disk {
                 self.rename(number, &[(&record.path, Some(inode))]);
             }
             Event::MakeDirectory => {
-                self.directories.insert(record.path.clone(), Directory::default());
+                self.directories
+                    .insert(record.path.clone(), Directory::default());
                 self.rename(number, &[(&record.path, Some(inode))]);
             }
             Event::Write { offset, data } => {
@@ -192,7 +198,8 @@ impl Disk {
             Event::SyncFailed(sync) => {
                 let begun = self.syncs.remove(sync).map_or(0, |(begun, _)| begun);
                 if let Some(file) = self.files.get_mut(&inode) {
-                    file.pending.retain(|(number, _)| *number > begun || rng.bool());
+                    file.pending
+                        .retain(|(number, _)| *number > begun || rng.bool());
                 }
             }
             Event::Rename(to) => {
@@ -229,7 +236,9 @@ impl Disk {
             return;
         };
         let (parent, _) = split(first);
-        let entries = changes.iter().map(|(path, to)| (split(path).1.to_owned(), *to));
+        let entries = changes
+            .iter()
+            .map(|(path, to)| (split(path).1.to_owned(), *to));
         let directory = self.directories.entry(parent.to_owned()).or_default();
         directory.pending.push((number, entries.collect()));
     }
@@ -237,7 +246,11 @@ impl Disk {
     fn inode_of(&self, path: &str) -> Option<u64> {
         let (parent, name) = split(path);
         let directory = self.directories.get(parent)?;
-        let pending = directory.pending.iter().rev().flat_map(|(_, entries)| entries);
+        let pending = directory
+            .pending
+            .iter()
+            .rev()
+            .flat_map(|(_, entries)| entries);
         let mut pending = pending.filter(|(changed, _)| changed == name);
         match pending.next() {
             Some((_, to)) => *to,
@@ -277,7 +290,10 @@ impl Disk {
     }
 
     fn write_directory(&self, path: &str, folder: &Path) -> anyhow::Result<()> {
-        let entries = self.directories.get(path).map(|directory| &directory.durable);
+        let entries = self
+            .directories
+            .get(path)
+            .map(|directory| &directory.durable);
         let mut names = BTreeSet::new();
         for (name, inode) in entries.into_iter().flatten() {
             names.insert(name);
@@ -425,7 +441,10 @@ mod tests {
         };
         let (old, new) = (Some(b"old".to_vec()), Some(b"new".to_vec()));
         assert_eq!(outcomes(&recording, 7), BTreeSet::from([old, new]));
-        assert!(outcomes(&recording, 5).contains(&None), "its name was not synced");
+        assert!(
+            outcomes(&recording, 5).contains(&None),
+            "its name was not synced"
+        );
         assert!(outcomes(&recording, 1).contains(&Some(Vec::new())));
     }
 
@@ -445,7 +464,10 @@ mod tests {
             ],
         };
         let outcomes = outcomes(&recording, 8);
-        assert_eq!(outcomes, BTreeSet::from([Some(Vec::new()), Some(b"x".to_vec())]));
+        assert_eq!(
+            outcomes,
+            BTreeSet::from([Some(Vec::new()), Some(b"x".to_vec())])
+        );
     }
 
     #[test]

@@ -144,8 +144,14 @@ async fn fail(
         false => recorded.recording.any_position(rng),
     };
     let image = site.folder().join("image");
-    let of_image = recorded.check_image(bench, position, &image, rng, report).await?;
-    faults.extend(of_image.into_iter().map(|fault| format!("after a power cut: {fault}")));
+    let of_image = recorded
+        .check_image(bench, position, &image, rng, report)
+        .await?;
+    faults.extend(
+        of_image
+            .into_iter()
+            .map(|fault| format!("after a power cut: {fault}")),
+    );
     faults.extend(restart(site, Some(recorded.world), rng, report).await?);
     Ok(faults)
 }
@@ -166,9 +172,14 @@ async fn load(
     }
     faults.append(&mut world.faults.borrow_mut());
     let history = world.history.borrow();
-    let refused = history.ops.iter().filter(|op| matches!(op.ended, Some((_, End::Refused))));
+    let refused = history
+        .ops
+        .iter()
+        .filter(|op| matches!(op.ended, Some((_, End::Refused))));
     let refused = refused.count();
-    let mut afterwards = history.ops[before..].iter().filter(|op| op.action.is_write());
+    let mut afterwards = history.ops[before..]
+        .iter()
+        .filter(|op| op.action.is_write());
     let takes = afterwards.any(|op| matches!(op.ended, Some((_, End::Done(_)))));
     if failure.count > 0 && !takes {
         faults.push("it takes no writes though the disk works again".to_owned());
@@ -193,7 +204,10 @@ async fn restart(
     let server = match site.start(std::iter::empty::<(&str, &str)>()).await? {
         Started::Running(server) => server,
         Started::Ended(ended) => {
-            return Ok(vec![format!("it does not start again: {}", ended.last_line())]);
+            return Ok(vec![format!(
+                "it does not start again: {}",
+                ended.last_line()
+            )]);
         }
     };
     let Some(world) = world else {

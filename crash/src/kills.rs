@@ -94,7 +94,8 @@ impl Directory<'_> {
             Started::Running(server) => server,
             Started::Ended(ended) => {
                 let fault = format!("it does not start again: {}", ended.last_line());
-                self.report.add(&format!("kill {number}"), &self.site.data(), &[fault]);
+                self.report
+                    .add(&format!("kill {number}"), &self.site.data(), &[fault]);
                 return Ok((was_marked, false));
             }
         };
@@ -102,8 +103,7 @@ impl Directory<'_> {
         if let Some(world) = &self.world {
             faults.append(&mut world.faults.borrow_mut());
             let mut history = world.history.take();
-            let verdict =
-                verify(server.address, &world.users, &mut history, &mut self.rng).await?;
+            let verdict = verify(server.address, &world.users, &mut history, &mut self.rng).await?;
             world.history.replace(history);
             world.relearn(verdict.threads);
             self.report.acknowledged += verdict.acknowledged;

@@ -158,12 +158,15 @@ impl World {
     ) -> anyhow::Result<()> {
         let sent = {
             let history = self.history.borrow();
-            let sent = history.ops.iter().filter_map(|op| match (&op.action, &op.ended) {
-                (Action::Send { .. }, Some((_, End::Done(id)))) if op.client == client => {
-                    Some((op.action.clone(), id.clone()))
-                }
-                _ => None,
-            });
+            let sent = history
+                .ops
+                .iter()
+                .filter_map(|op| match (&op.action, &op.ended) {
+                    (Action::Send { .. }, Some((_, End::Done(id)))) if op.client == client => {
+                        Some((op.action.clone(), id.clone()))
+                    }
+                    _ => None,
+                });
             rng.choice(sent.collect::<Vec<_>>())
         };
         let Some((action, id)) = sent else {
@@ -369,7 +372,12 @@ pub(crate) async fn perform(
                 person["shareHistoryTime"] = NO_HISTORY.into();
             }
             let path = format!("/chat/threads/{thread}/participants/:add");
-            (Method::POST, path, json!({ "participants": people }), vec![])
+            (
+                Method::POST,
+                path,
+                json!({ "participants": people }),
+                vec![],
+            )
         }
         Action::Remove { thread, user } => {
             let path = format!("/chat/threads/{thread}/participants/:remove");

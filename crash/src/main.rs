@@ -106,7 +106,9 @@ impl Bench {
 
 fn compile(source: &Path, library: &Path) -> anyhow::Result<()> {
     let status = Command::new("cc")
-        .args(["-O2", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", "-o"])
+        .args([
+            "-O2", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", "-o",
+        ])
         .args([library, source])
         .args(["-ldl", "-lpthread"])
         .status()

@@ -11,8 +11,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::history::{Action, Body, End, History, Message, Op};
 use crate::load;
 use crate::observe::{Observed, Thread};
-use crate::script::{Script, Shown};
 use crate::report::brief;
+use crate::script::{Script, Shown};
 use crate::server::User;
 
 /// What the model knows of an operation at a point.
@@ -84,9 +84,7 @@ pub(crate) fn certainties(history: &History) -> Vec<Certainty> {
         None => Certainty::Open,
         Some((_, End::Done(_))) => Certainty::Acknowledged,
         Some((_, End::Absent)) => Certainty::Impossible,
-        Some((moment, End::Refused)) if acknowledged > Some(moment.order) => {
-            Certainty::Impossible
-        }
+        Some((moment, End::Refused)) if acknowledged > Some(moment.order) => Certainty::Impossible,
         Some((_, End::Refused)) => Certainty::Open,
     };
     history.ops.iter().map(certainty).collect()
@@ -127,7 +125,12 @@ impl View<'_> {
                 self.check_outsiders(&shown, thread, &mut faults);
                 verdict.happened.extend(shown.happened.clone());
                 made.extend(shown.messages.iter().map(|(message, op)| (message.id, *op)));
-                changed.extend(shown.messages.iter().map(|(message, op)| (message.sequence, *op)));
+                changed.extend(
+                    shown
+                        .messages
+                        .iter()
+                        .map(|(message, op)| (message.sequence, *op)),
+                );
                 verdict.threads.push(load::Thread {
                     id: id.to_owned(),
                     owner: script.owner,
@@ -152,7 +155,11 @@ impl View<'_> {
         self.check_order("sequence", changed, &mut faults);
         self.check_receipts(id, thread, verdict, &mut faults);
         self.check_readings(id, thread, &mut faults);
-        verdict.faults.extend(faults.into_iter().map(|fault| format!("thread {id}: {fault}")));
+        verdict.faults.extend(
+            faults
+                .into_iter()
+                .map(|fault| format!("thread {id}: {fault}")),
+        );
     }
 
     fn guests(&self, participants: &[String]) -> BTreeSet<usize> {
@@ -171,7 +178,9 @@ impl View<'_> {
         mut found: impl FnMut(&Message, usize, usize, u64),
     ) {
         let sends = self.possible(|op| match &op.action {
-            Action::Send { thread, content, .. } if thread == id => {
+            Action::Send {
+                thread, content, ..
+            } if thread == id => {
                 let made = match &op.ended {
                     Some((_, End::Done(made))) => made.parse::<u64>().ok(),
                     _ => None,
@@ -195,7 +204,10 @@ impl View<'_> {
                 None => content.as_ref() == Some(first),
             });
             let Some((number, _, (_, first))) = send else {
-                faults.push(format!("of no send that can have happened: {}", brief(message)));
+                faults.push(format!(
+                    "of no send that can have happened: {}",
+                    brief(message)
+                ));
                 continue;
             };
             if !seen.insert(*number) {
@@ -225,12 +237,15 @@ impl View<'_> {
         content: Option<&String>,
     ) -> Option<(usize, u64)> {
         let changes = self.possible(|op| match &op.action {
-            Action::Edit { thread: t, message: m, content } if (t.as_str(), *m) == (thread, message) => {
-                Some(Some(content))
-            }
-            Action::Delete { thread: t, message: m } if (t.as_str(), *m) == (thread, message) => {
-                Some(None)
-            }
+            Action::Edit {
+                thread: t,
+                message: m,
+                content,
+            } if (t.as_str(), *m) == (thread, message) => Some(Some(content)),
+            Action::Delete {
+                thread: t,
+                message: m,
+            } if (t.as_str(), *m) == (thread, message) => Some(None),
             _ => None,
         });
         let acknowledged = changes
@@ -243,9 +258,9 @@ impl View<'_> {
         if left == content {
             return Some((last, count));
         }
-        let mut open = changes.iter().filter(|(number, certainty, _)| {
-            *certainty == Certainty::Open && *number > last
-        });
+        let mut open = changes
+            .iter()
+            .filter(|(number, certainty, _)| *certainty == Certainty::Open && *number > last);
         let (number, ..) = open.find(|(_, _, left)| *left == content)?;
         Some((*number, count + 1))
     }
@@ -261,7 +276,10 @@ impl View<'_> {
                 _ => u64::MAX,
             };
             if ended < latest_start {
-                faults.push(format!("out of order by {what} {number}: {}", brief(&op.action)));
+                faults.push(format!(
+                    "out of order by {what} {number}: {}",
+                    brief(&op.action)
+                ));
             }
             latest_start = latest_start.max(op.started.order);
         }
@@ -319,8 +337,7 @@ impl View<'_> {
             }
             for shown in messages {
                 let stands = thread.messages.iter().any(|message| {
-                    message.id == shown.id
-                        && (message.version > shown.version || message == shown)
+                    message.id == shown.id && (message.version > shown.version || message == shown)
                 });
                 if !stands {
                     faults.push(format!("was shown and is not there: {}", brief(shown)));

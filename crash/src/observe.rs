@@ -58,10 +58,14 @@ pub(crate) async fn observe(address: SocketAddr, users: &[User]) -> anyhow::Resu
     }
     let ids = lists.first().cloned().unwrap_or_default();
     if lists.iter().any(|list| *list != ids) {
-        observed.faults.push(format!("the clients have different threads: {lists:?}"));
+        observed
+            .faults
+            .push(format!("the clients have different threads: {lists:?}"));
     }
     for ids in ids.windows(2).filter(|ids| ids[0] == ids[1]) {
-        observed.faults.push(format!("thread {} is listed twice", ids[0]));
+        observed
+            .faults
+            .push(format!("thread {} is listed twice", ids[0]));
     }
     for id in ids {
         match thread(&id, users, &mut connections).await? {
@@ -69,7 +73,9 @@ pub(crate) async fn observe(address: SocketAddr, users: &[User]) -> anyhow::Resu
                 observed.threads.insert(id, thread);
             }
             Err(status) => {
-                observed.faults.push(format!("thread {id} cannot be read: {status}"));
+                observed
+                    .faults
+                    .push(format!("thread {id} cannot be read: {status}"));
             }
         }
     }
@@ -144,7 +150,9 @@ fn message(message: &Value) -> anyhow::Result<Message> {
     let body = match message["type"].as_str().unwrap_or_default() {
         "text" => Body::User {
             sender: text(&message["senderCommunicationIdentifier"]["rawId"]),
-            content: message["deletedOn"].is_null().then(|| text(&content["message"])),
+            content: message["deletedOn"]
+                .is_null()
+                .then(|| text(&content["message"])),
         },
         "topicUpdated" => Body::Topic(text(&content["topic"])),
         "participantAdded" => Body::Added(people()),

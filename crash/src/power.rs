@@ -58,13 +58,19 @@ pub(crate) async fn cut(
         let site = Site::new(&bench.binary, &folder)?;
         let recorded = record(bench, &site, environment, &mut rng).await?;
         if !report.quiet {
-            report.add(&format!("recording {recordings}"), &site.data(), &recorded.faults);
+            report.add(
+                &format!("recording {recordings}"),
+                &site.data(),
+                &recorded.faults,
+            );
         }
         recordings += 1;
         for _ in 0..IMAGES_PER_RECORDING.min(images - number) {
             let position = recorded.any_position(&mut rng);
             let image = bench.dir.join(format!("image-{number}"));
-            let faults = recorded.check_image(bench, position, &image, &mut rng, report).await?;
+            let faults = recorded
+                .check_image(bench, position, &image, &mut rng, report)
+                .await?;
             report.add(&format!("image {number}"), &image, &faults);
             // What broke a promise is left to be looked at.
             if faults.is_empty() || report.quiet {
@@ -98,7 +104,11 @@ async fn record(
         let mut variables = bench.preload(site);
         variables.push(("POWERCUT_LOG", site.record().into()));
         variables.push(("POWERCUT_DELAY_US", SYNC_US.into()));
-        variables.extend(environment.iter().map(|(name, value)| (*name, value.into())));
+        variables.extend(
+            environment
+                .iter()
+                .map(|(name, value)| (*name, value.into())),
+        );
         match site.start(variables).await? {
             Started::Running(server) => Ok(server),
             Started::Ended(ended) => anyhow::bail!("it does not start: {}", ended.last_line()),

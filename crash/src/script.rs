@@ -52,7 +52,9 @@ impl<'t> Script<'t> {
             | Action::Remove { thread, .. } => (thread == id).then_some(()),
             _ => None,
         });
-        let later = later.into_iter().map(|(number, certainty, ())| (number, certainty));
+        let later = later
+            .into_iter()
+            .map(|(number, certainty, ())| (number, certainty));
         Some(Self {
             id,
             owner,
@@ -73,7 +75,9 @@ impl<'t> Script<'t> {
             .chain(known.clone().filter(acknowledged))
             .map(|(number, _)| *number)
             .collect();
-        let open = known.filter(|step| step.1 == Certainty::Open).map(|(number, _)| *number);
+        let open = known
+            .filter(|step| step.1 == Certainty::Open)
+            .map(|(number, _)| *number);
         let mut reason = String::new();
         for last in std::iter::once(None).chain(open.map(Some)) {
             let steps: Vec<usize> = sure.iter().copied().chain(last).collect();
@@ -107,7 +111,11 @@ fn play<'a>(
     let mut messages = Vec::new();
     for &step in steps {
         let (told_of, people, hidden) = match &view.ops[step].action {
-            Action::Create { topic, participants, .. } => {
+            Action::Create {
+                topic,
+                participants,
+                ..
+            } => {
                 let mut people = participants.clone();
                 people.push(view.users[owner].id.clone());
                 title.clone_from(topic);
@@ -121,7 +129,9 @@ fn play<'a>(
             Action::Add { users, hidden, .. } => {
                 (vec![Body::Added(sorted(users))], users.clone(), *hidden)
             }
-            Action::Remove { user, .. } => (vec![Body::Removed(vec![user.clone()])], Vec::new(), false),
+            Action::Remove { user, .. } => {
+                (vec![Body::Removed(vec![user.clone()])], Vec::new(), false)
+            }
             _ => (Vec::new(), Vec::new(), false),
         };
         for body in told_of {

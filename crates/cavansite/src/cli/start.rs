@@ -281,11 +281,13 @@ impl Server {
             date_skew_ms: DATE_SKEW_MS,
             own_hosts_only: is_emulator && !self.settings.listens_beyond_loopback(),
         };
-        let state = AppState::new(store, options).await.map_err(|error| match error {
-            // The first start writes: a full disk shows here at the latest.
-            Error::Store(failure) => unusable(&self.data, &failure),
-            other => Failure::new(other),
-        })?;
+        let state = AppState::new(store, options)
+            .await
+            .map_err(|error| match error {
+                // The first start writes: a full disk shows here at the latest.
+                Error::Store(failure) => unusable(&self.data, &failure),
+                other => Failure::new(other),
+            })?;
         Ok(Arc::new(state))
     }
 
