@@ -325,43 +325,53 @@ pub(crate) async fn perform(
     connection: &mut Connection,
     action: &Action,
 ) -> anyhow::Result<Answer> {
+    let (method, path, body) = request(action);
+    let header = match action {
+        Action::Create { key, .. } => Some(("repeatability-request-id", key.as_str())),
+        Action::Send { request_id, .. } => Some(("x-ms-client-request-id", request_id.as_str())),
+        _ => None,
+    };
+    let body = (!body.is_null()).then_some(&body);
+    connection.ask(method, &path, body, header.as_slice()).await
+}
+
+/// The method, path and body of an action.
+fn request(action: &Action) -> (Method, String, Value) {
     let person = |id: &String| json!({ "communicationIdentifier": { "rawId": id } });
-    let (method, path, body, headers) = match action {
+    let of_thread = |thread: &String, rest: &str| format!("/chat/threads/{thread}{rest}");
+    match action {
         Action::Create {
-            key,
             topic,
             participants,
+            ..
         } => {
             let people: Vec<Value> = participants.iter().map(person).collect();
             let body = json!({ "topic": topic, "participants": people });
-            let headers = vec![("repeatability-request-id", key.as_str())];
-            (Method::POST, "/chat/threads".to_owned(), body, headers)
+            (Method::POST, "/chat/threads".to_owned(), body)
         }
         Action::Send {
-            thread,
-            request_id,
-            content,
+            thread, content, ..
         } => {
-            let headers = vec![("x-ms-client-request-id", request_id.as_str())];
-            let path = format!("/chat/threads/{thread}/messages");
-            (Method::POST, path, json!({ "content": content }), headers)
+            let body = json!({ "content": content });
+            (Method::POST, of_thread(thread, "/messages"), body)
         }
         Action::Edit {
             thread,
             message,
             content,
         } => {
-            let path = format!("/chat/threads/{thread}/messages/{message}");
-            (Method::PATCH, path, json!({ "content": content }), vec![])
+            let path = of_thread(thread, &format!("/messages/{message}"));
+            (Method::PATCH, path, json!({ "content": content }))
         }
         Action::Delete { thread, message } => {
-            let path = format!("/chat/threads/{thread}/messages/{message}");
-            (Method::DELETE, path, Value::Null, vec![])
+            let path = of_thread(thread, &format!("/messages/{message}"));
+            (Method::DELETE, path, Value::Null)
         }
-        Action::Topic { thread, topic } => {
-            let path = format!("/chat/threads/{thread}");
-            (Method::PATCH, path, json!({ "topic": topic }), vec![])
-        }
+        Action::Topic { thread, topic } => (
+            Method::PATCH,
+            of_thread(thread, ""),
+            json!({ "topic": topic }),
+        ),
         Action::Add {
             thread,
             users,
@@ -371,30 +381,22 @@ pub(crate) async fn perform(
             for person in people.iter_mut().filter(|_| *hidden) {
                 person["shareHistoryTime"] = NO_HISTORY.into();
             }
-            let path = format!("/chat/threads/{thread}/participants/:add");
-            (
-                Method::POST,
-                path,
-                json!({ "participants": people }),
-                vec![],
-            )
+            let body = json!({ "participants": people });
+            (Method::POST, of_thread(thread, "/participants/:add"), body)
         }
         Action::Remove { thread, user } => {
-            let path = format!("/chat/threads/{thread}/participants/:remove");
-            (Method::POST, path, json!({ "rawId": user }), vec![])
+            let path = of_thread(thread, "/participants/:remove");
+            (Method::POST, path, json!({ "rawId": user }))
         }
         Action::Receipt { thread, message } => {
-            let path = format!("/chat/threads/{thread}/readReceipts");
             let body = json!({ "chatMessageId": message.to_string() });
-            (Method::POST, path, body, vec![])
+            (Method::POST, of_thread(thread, "/readReceipts"), body)
         }
         Action::Read { thread, .. } => {
-            let path = format!("/chat/threads/{thread}/messages?maxPageSize=20");
-            (Method::GET, path, Value::Null, vec![])
+            let path = of_thread(thread, "/messages?maxPageSize=20");
+            (Method::GET, path, Value::Null)
         }
-    };
-    let body = (!body.is_null()).then_some(&body);
-    connection.ask(method, &path, body, &headers).await
+    }
 }
 
 /// How an operation ended, by its answer; an answer that it cannot have is a fault.

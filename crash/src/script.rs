@@ -110,54 +110,36 @@ fn play<'a>(
     let mut told = thread.messages.iter().filter(is_of_the_system);
     let mut messages = Vec::new();
     for &step in steps {
-        let (told_of, people, hidden) = match &view.ops[step].action {
-            Action::Create {
-                topic,
-                participants,
-                ..
-            } => {
-                let mut people = participants.clone();
-                people.push(view.users[owner].id.clone());
-                title.clone_from(topic);
-                let told_of = vec![Body::Added(sorted(&people)), Body::Topic(topic.clone())];
-                (told_of, people, false)
-            }
-            Action::Topic { topic, .. } => {
-                title.clone_from(topic);
-                (vec![Body::Topic(topic.clone())], Vec::new(), false)
-            }
-            Action::Add { users, hidden, .. } => {
-                (vec![Body::Added(sorted(users))], users.clone(), *hidden)
-            }
-            Action::Remove { user, .. } => {
-                (vec![Body::Removed(vec![user.clone()])], Vec::new(), false)
-            }
-            _ => (Vec::new(), Vec::new(), false),
-        };
-        for body in told_of {
-            match told.next() {
-                Some(message) if message.body == body => messages.push((message, step)),
+        let action = &view.ops[step].action;
+        for body in told_of(action, &view.users[owner].id) {
+            let message = match told.next() {
+                Some(message) if message.body == body => message,
                 other => {
-                    return Err(format!(
-                        "{} should be told of, and not {}",
-                        brief(&body),
-                        brief(&other)
-                    ));
+                    let (body, other) = (brief(&body), brief(&other));
+                    return Err(format!("{body} should be told of, and not {other}"));
                 }
-            }
-        }
-        for person in people {
-            let guest = Guest {
-                hidden,
-                removed_at: None,
             };
-            guests.insert(person.clone(), guest);
-            present.push(person);
-        }
-        if let Action::Remove { user, .. } = &view.ops[step].action {
-            present.retain(|person| person != user);
-            if let (Some(guest), Some((message, _))) = (guests.get_mut(user), messages.last()) {
-                guest.removed_at = Some(message.version);
+            messages.push((message, step));
+            match body {
+                Body::Topic(topic) => title = topic,
+                Body::Added(people) => {
+                    let guest = Guest {
+                        hidden: matches!(action, Action::Add { hidden: true, .. }),
+                        removed_at: None,
+                    };
+                    guests.extend(people.iter().map(|person| (person.clone(), guest.clone())));
+                    present.extend(people);
+                }
+                Body::Removed(people) => {
+                    present.retain(|person| !people.contains(person));
+                    for (_, guest) in guests
+                        .iter_mut()
+                        .filter(|(person, _)| people.contains(person))
+                    {
+                        guest.removed_at = Some(message.version);
+                    }
+                }
+                Body::User { .. } => {}
             }
         }
     }
@@ -175,6 +157,25 @@ fn play<'a>(
         guests,
         happened: BTreeMap::new(),
     })
+}
+
+/// The messages by which a thread tells of a step.
+fn told_of(action: &Action, owner: &str) -> Vec<Body> {
+    match action {
+        Action::Create {
+            topic,
+            participants,
+            ..
+        } => {
+            let mut people = participants.clone();
+            people.push(owner.to_owned());
+            vec![Body::Added(sorted(&people)), Body::Topic(topic.clone())]
+        }
+        Action::Topic { topic, .. } => vec![Body::Topic(topic.clone())],
+        Action::Add { users, .. } => vec![Body::Added(sorted(users))],
+        Action::Remove { user, .. } => vec![Body::Removed(vec![user.clone()])],
+        _ => Vec::new(),
+    }
 }
 
 fn sorted(people: &[String]) -> Vec<String> {

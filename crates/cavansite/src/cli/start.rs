@@ -9,7 +9,7 @@ use base64::prelude::{BASE64_STANDARD, Engine};
 use cavansite_core::Error;
 use cavansite_core::clock::{Clock, SystemClock, SystemRandomness};
 use cavansite_core::model::{Installation, KeySlot};
-use cavansite_core::store::sqlite::{Durability, SqliteOptions, SqliteStore};
+use cavansite_core::store::sqlite::{self, Durability, SqliteOptions, SqliteStore};
 use tokio::sync::oneshot;
 
 use super::{Failure, dev};
@@ -74,6 +74,7 @@ pub(super) fn start(mode: Mode, settings: Settings) -> Result<(), Failure> {
     };
     platform::create_private_directory(&data).map_err(|error| unusable(&data, &error))?;
     let data = std::path::absolute(data)?;
+    sqlite::recognise(&data).map_err(Failure::new)?;
 
     // Certificate and store have nothing to do with each other: they are made side by side.
     let (certificate, store) = std::thread::scope(|scope| {

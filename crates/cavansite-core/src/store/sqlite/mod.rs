@@ -114,6 +114,12 @@ pub enum OpenError {
         /// Where its database should be.
         database: PathBuf,
     },
+    /// The database is ours and has no schema.
+    #[error("{} holds no schema: restore the data directory from a backup", file.display())]
+    NoSchema {
+        /// The database.
+        file: PathBuf,
+    },
     /// A later version of Cavansite wrote the database.
     #[error(
         "{} was written by a newer Cavansite (schema {found}, this one knows {known}): start that \
@@ -300,6 +306,12 @@ impl Drop for Ends {
     fn drop(&mut self) {
         self.shared.queue.abandon();
     }
+}
+
+/// Refuses a directory whose database is somebody else's, or whose log has lost its database, by
+/// looking alone. Opening would refuse it too; this is for who writes beside the database before.
+pub fn recognise(directory: &Path) -> Result<(), OpenError> {
+    directory::look(&directory::database(directory)).map(drop)
 }
 
 /// The installation of a data directory, read beside a running server; `None` where none was
