@@ -138,7 +138,7 @@ async fn fail(
     if log.contains("panicked") {
         faults.push("it panicked".to_owned());
     }
-    let recorded = Recorded::new(world, &site.record())?;
+    let recorded = Recorded::new(world, site)?;
     let position = match rng.bool() {
         true => u64::MAX,
         false => recorded.recording.any_position(rng),

@@ -2,7 +2,7 @@
 //! recording come the disks after cuts at many instants, and from each of them a server is started
 //! and checked for what was acknowledged before that instant.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use fastrand::Rng;
@@ -87,6 +87,8 @@ pub(crate) async fn cut(
 pub(crate) struct Recorded {
     pub(crate) world: World,
     pub(crate) recording: Recording,
+    /// The certificate of the server's CA, which clients were told to trust.
+    authority: Vec<u8>,
     /// Positions at which a restarted server had shown all it had: that must stay.
     shown_at: Vec<u64>,
     /// What was found wrong while it ran.
@@ -138,6 +140,7 @@ async fn record(
     Ok(Recorded {
         recording: Recording::read(&site.record())?,
         world,
+        authority: std::fs::read(authority(site))?,
         shown_at,
         faults,
     })
@@ -167,10 +170,11 @@ async fn end(server: Server, world: &World, rng: &mut Rng) -> anyhow::Result<()>
 
 impl Recorded {
     /// Of a run that ended already.
-    pub(crate) fn new(world: World, record: &Path) -> anyhow::Result<Self> {
+    pub(crate) fn new(world: World, site: &Site) -> anyhow::Result<Self> {
         Ok(Self {
             world,
-            recording: Recording::read(record)?,
+            recording: Recording::read(&site.record())?,
+            authority: std::fs::read(authority(site))?,
             shown_at: Vec::new(),
             faults: Vec::new(),
         })
@@ -212,7 +216,7 @@ impl Recorded {
         };
         let users = &self.world.users;
         let known = self.world.users_known(position);
-        let faults = if known < users.len() {
+        let mut faults = if known < users.len() {
             let mut faults = Vec::new();
             for user in &users[..known] {
                 let mut connection = Connection::open(server.address, &user.token).await?;
@@ -230,6 +234,14 @@ impl Recorded {
             verdict.faults
         };
         server.kill()?;
+        if known > 0 && std::fs::read(authority(&site))? != self.authority {
+            faults.push("it has another CA than clients were told to trust".to_owned());
+        }
         Ok(faults)
     }
+}
+
+/// Where a server keeps the certificate of its CA.
+fn authority(site: &Site) -> PathBuf {
+    site.data().join("tls/ca.pem")
 }

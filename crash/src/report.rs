@@ -4,7 +4,8 @@ use std::fmt::{Debug, Write as _};
 use std::path::Path;
 use std::time::Instant;
 
-/// Faults that are printed of one case; the rest is counted.
+/// Cases that are printed of a suite, and faults of one case; the rest is counted.
+const CASES_SHOWN: usize = 5;
 const FAULTS_SHOWN: usize = 5;
 
 /// Characters that are shown of a value.
@@ -53,7 +54,7 @@ impl Report {
             return;
         }
         self.bad += 1;
-        if self.quiet {
+        if self.quiet || self.bad > CASES_SHOWN {
             return;
         }
         let mut text = format!("{} {case}, in {}:\n", self.suite, place.display());

@@ -171,6 +171,10 @@ fn open_authority(
     }
     let names = Name::standard_and(&extra);
     let (authority, origin) = Authority::open(&directory, &names, SystemClock.now())?;
+    // The emulator's is made anew without much ado; that of a server is what its clients trust.
+    if mode == Mode::Serve && origin != Origin::Kept {
+        authority.sync()?;
+    }
     match origin {
         Origin::Kept => {}
         Origin::Made => tracing::info!(file = %authority.file().display(), "made a local CA"),
