@@ -139,9 +139,10 @@ async fn fail(
         faults.push("it panicked".to_owned());
     }
     let recorded = Recorded::new(world, site)?;
-    let position = match rng.bool() {
-        true => u64::MAX,
-        false => recorded.recording.any_position(rng),
+    let position = if rng.bool() {
+        u64::MAX
+    } else {
+        recorded.recording.any_position(rng)
     };
     let image = site.folder().join("image");
     let of_image = recorded

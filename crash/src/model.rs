@@ -81,11 +81,11 @@ pub(crate) fn certainties(history: &History) -> Vec<Certainty> {
         .map(|op| op.started.order)
         .max();
     let certainty = |op: &Op| match &op.ended {
-        None => Certainty::Open,
         Some((_, End::Done(_))) => Certainty::Acknowledged,
         Some((_, End::Absent)) => Certainty::Impossible,
+        // The later write could only be taken once the earlier one was taken back.
         Some((moment, End::Refused)) if acknowledged > Some(moment.order) => Certainty::Impossible,
-        Some((_, End::Refused)) => Certainty::Open,
+        None | Some((_, End::Refused)) => Certainty::Open,
     };
     history.ops.iter().map(certainty).collect()
 }
@@ -122,7 +122,7 @@ impl View<'_> {
         let mut changed: Vec<Change> = Vec::new();
         match script.explain(self, thread) {
             Ok(shown) => {
-                self.check_outsiders(&shown, thread, &mut faults);
+                check_outsiders(&shown, thread, &mut faults);
                 verdict.happened.extend(shown.happened.clone());
                 made.extend(shown.messages.iter().map(|(message, op)| (message.id, *op)));
                 changed.extend(
@@ -248,12 +248,12 @@ impl View<'_> {
             } if (t.as_str(), *m) == (thread, message) => Some(None),
             _ => None,
         });
-        let acknowledged = changes
+        let mut acknowledged = changes
             .iter()
             .filter(|(_, certainty, _)| *certainty == Certainty::Acknowledged);
         let count = acknowledged.clone().count() as u64;
         let (last, left) = acknowledged
-            .last()
+            .next_back()
             .map_or((send.0, Some(send.1)), |(number, _, left)| (*number, *left));
         if left == content {
             return Some((last, count));
@@ -345,39 +345,39 @@ impl View<'_> {
             }
         }
     }
+}
 
-    /// Nobody is shown what is not theirs.
-    fn check_outsiders(&self, shown: &Shown<'_>, thread: &Thread, faults: &mut Vec<String>) {
-        if thread.stranger != 403 {
-            let fault = format!("a stranger was answered with {}", thread.stranger);
-            faults.push(fault);
-        }
-        for (guest, view) in &thread.guests {
-            let expected = match shown.guests.get(guest) {
-                None => Err(403),
-                Some(guest) => Ok(thread
-                    .messages
-                    .iter()
-                    .filter(|message| {
-                        !guest.hidden && guest.removed_at.is_none_or(|at| message.version <= at)
-                    })
-                    .collect::<Vec<_>>()),
-            };
-            let view = match view {
-                Ok(messages) => {
-                    let mut messages: Vec<_> = messages.iter().collect();
-                    messages.sort_by_key(|message| message.sequence);
-                    Ok(messages)
-                }
-                Err(status) => Err(*status),
-            };
-            if view != expected {
-                faults.push(format!(
-                    "{guest} is shown {}, and should be shown {}",
-                    brief(&view),
-                    brief(&expected)
-                ));
+/// Nobody is shown what is not theirs.
+fn check_outsiders(shown: &Shown<'_>, thread: &Thread, faults: &mut Vec<String>) {
+    if thread.stranger != 403 {
+        let fault = format!("a stranger was answered with {}", thread.stranger);
+        faults.push(fault);
+    }
+    for (guest, view) in &thread.guests {
+        let expected = match shown.guests.get(guest) {
+            None => Err(403),
+            Some(guest) => Ok(thread
+                .messages
+                .iter()
+                .filter(|message| {
+                    !guest.hidden && guest.removed_at.is_none_or(|at| message.version <= at)
+                })
+                .collect::<Vec<_>>()),
+        };
+        let view = match view {
+            Ok(messages) => {
+                let mut messages: Vec<_> = messages.iter().collect();
+                messages.sort_by_key(|message| message.sequence);
+                Ok(messages)
             }
+            Err(status) => Err(*status),
+        };
+        if view != expected {
+            faults.push(format!(
+                "{guest} is shown {}, and should be shown {}",
+                brief(&view),
+                brief(&expected)
+            ));
         }
     }
 }

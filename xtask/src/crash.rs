@@ -72,13 +72,11 @@ impl Suite {
 
     /// Builds the server that the suite attacks.
     fn server(self, workspace: &Workspace) -> anyhow::Result<PathBuf> {
-        match self {
-            Self::Bites => faulty_server(workspace),
-            _ => {
-                build(workspace, &["--release", "--package=cavansite"])?;
-                Ok(workspace.release_binary("cavansite"))
-            }
+        if let Self::Bites = self {
+            return faulty_server(workspace);
         }
+        build(workspace, &["--release", "--package=cavansite"])?;
+        Ok(workspace.release_binary("cavansite"))
     }
 }
 

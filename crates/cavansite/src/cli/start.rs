@@ -335,7 +335,12 @@ impl Server {
             let published = Published::publish(&ready, extra.as_deref())?;
             Ok::<_, std::io::Error>((ready, published))
         });
-        let (ready, published) = published.await.map_err(Failure::new)??;
+        let published = published.await.map_err(Failure::new)?;
+        let (ready, published) = published.map_err(|error| {
+            Failure::new(format!(
+                "{error}: check that place, its rights and the disk"
+            ))
+        })?;
         running.ready = ready;
         let ready = &running.ready;
         tracing::info!(endpoint = ready.endpoint, data = %self.data.display(), "listening");

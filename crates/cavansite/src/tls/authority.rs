@@ -159,8 +159,8 @@ impl Authority {
         })
     }
 
-    /// Has the files of a new CA survive a power cut, and their names, of which that of the directory
-    /// may be new too.
+    /// Has the files of a new CA survive a power cut, and their names; the directory's may be new
+    /// too.
     pub fn sync(&self) -> Result<(), TlsError> {
         let key = self.file.with_file_name(KEY_FILE);
         let names = self
