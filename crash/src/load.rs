@@ -64,9 +64,17 @@ impl World {
     /// A world whose users are made on the running server; `None` when it refused or died.
     pub(crate) async fn new(site: &Site, mut history: History) -> anyhow::Result<Option<Self>> {
         let mut world = Self::default();
+        let mut ids = Vec::new();
         for _ in 0..=CLIENTS + GUESTS {
             match site.create_user().await? {
-                Some(user) => world.users.push(user),
+                Some(id) => ids.push(id),
+                None => return Ok(None),
+            }
+        }
+        // After all of them: a server that answers before it syncs may not know the last one yet.
+        for id in ids {
+            match site.issue_token(&id).await? {
+                Some(token) => world.users.push(User { id, token }),
                 None => return Ok(None),
             }
             world.known_at.push(history.now()?.position);

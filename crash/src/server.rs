@@ -171,12 +171,13 @@ impl Site {
     }
 
     /// Makes a user of the running server; `None` when the server refused or has died.
-    pub(crate) async fn create_user(&self) -> anyhow::Result<Option<User>> {
-        let Some(id) = self.operate(&["user", "create"]).await? else {
-            return Ok(None);
-        };
-        let token = self.operate(&["token", "issue", "--user", &id]).await?;
-        Ok(token.map(|token| User { id, token }))
+    pub(crate) async fn create_user(&self) -> anyhow::Result<Option<String>> {
+        self.operate(&["user", "create"]).await
+    }
+
+    /// A token for a user; `None` when the server refused or has died.
+    pub(crate) async fn issue_token(&self, user: &str) -> anyhow::Result<Option<String>> {
+        self.operate(&["token", "issue", "--user", user]).await
     }
 
     /// What a command that asks the running server prints; `None` when it fails.
