@@ -12,6 +12,8 @@ mod cache;
 mod checkpoint;
 mod directory;
 mod erase;
+#[cfg(feature = "fault-injection")]
+mod fault;
 mod identities;
 mod messages;
 mod participants;
@@ -111,6 +113,12 @@ pub enum OpenError {
         log: PathBuf,
         /// Where its database should be.
         database: PathBuf,
+    },
+    /// The database is ours and has no schema.
+    #[error("{} holds no schema: restore the data directory from a backup", file.display())]
+    NoSchema {
+        /// The database.
+        file: PathBuf,
     },
     /// A later version of Cavansite wrote the database.
     #[error(
@@ -304,6 +312,12 @@ impl Drop for Ends {
     fn drop(&mut self) {
         self.shared.queue.abandon();
     }
+}
+
+/// Refuses a directory whose database is somebody else's, or whose log has lost its database, by
+/// looking alone. Opening would refuse it too; this is for who writes beside the database before.
+pub fn recognise(directory: &Path) -> Result<(), OpenError> {
+    directory::look(&directory::database(directory)).map(drop)
 }
 
 /// The installation of a data directory, read beside a running server; `None` where none was

@@ -121,13 +121,14 @@ impl Writer {
     }
 
     /// Carries out a group. On an error nothing of it stands, as far as anybody is told.
-    fn commit(&mut self, requests: &mut [Box<dyn Request>]) -> rusqlite::Result<()> {
+    fn commit(&mut self, requests: &mut Vec<Box<dyn Request>>) -> rusqlite::Result<()> {
         if self.in_doubt {
             self.recover()?;
         }
         let shared = Arc::clone(&self.shared);
         let unsettled = &shared.unsettled;
-        let mut settles_for = requests.len();
+        let count = requests.len();
+        let mut settles_for = count;
         if self.erasing.waits_for(unsettled) {
             self.settling.start_run(unsettled);
             settles_for = settles_for.max(SETTLE_TO_ERASE);
@@ -140,16 +141,18 @@ impl Writer {
             threads: &mut self.threads,
             tx: Transaction::new(&self.connection, &shared, self.settling.newest_row()),
         };
-        for request in &mut *requests {
+        for request in requests.iter_mut() {
             request.work(&mut batch)?;
         }
         let Transaction { now, effects, .. } = batch.tx;
         let erased = self
             .erasing
             .erase_some(&self.connection, unsettled, now, false)?;
+        #[cfg(feature = "fault-injection")]
+        super::fault::answer_first(requests);
         commit(&self.connection)?;
         shared.groups.fetch_add(1, Relaxed);
-        shared.requests.fetch_add(requests.len() as u64, Relaxed);
+        shared.requests.fetch_add(count as u64, Relaxed);
         self.settling.committed(unsettled, step, &effects);
         self.erasing.committed(erased, effects.deleted);
         for (thread, publication) in effects.publications {
