@@ -20,7 +20,7 @@ pub struct Workers {
     handles: Vec<Handle>,
     next: usize,
     /// Dropped, it ends the threads.
-    _stops: Vec<oneshot::Sender<()>>,
+    stops: Vec<oneshot::Sender<()>>,
 }
 
 impl Workers {
@@ -33,7 +33,7 @@ impl Workers {
             let runtime = new_runtime()?;
             let (stop, stopped) = oneshot::channel::<()>();
             workers.handles.push(runtime.handle().clone());
-            workers._stops.push(stop);
+            workers.stops.push(stop);
             thread::Builder::new()
                 .name(format!("worker-{number}"))
                 .spawn(move || {
@@ -50,7 +50,7 @@ impl Workers {
         Self {
             handles: vec![Handle::current()],
             next: 0,
-            _stops: Vec::new(),
+            stops: Vec::new(),
         }
     }
 
