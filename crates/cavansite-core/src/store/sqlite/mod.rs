@@ -3,7 +3,7 @@
 //! The layout and why it is so: docs/adr/0002-sqlite-layout.md. In short: one writer thread commits
 //! in groups (`writer`); a send is one row at the end of a table, whose index is settled behind
 //! (`settle`); what threads need to be written to is in the writer's memory (`state`), what
-//! they need to be read from in the readers' (`cache`). The lock on the directory is what makes
+//! they need to be read from in the readers' (`cache`, `lists`). The lock on the directory is what makes
 //! that memory sound: nobody else writes.
 //!
 //! `identities`, `threads`, `participants` and `messages` hold the SQL of their area.
@@ -13,6 +13,7 @@ mod checkpoint;
 mod directory;
 mod erase;
 mod identities;
+mod lists;
 mod messages;
 mod participants;
 mod queue;
@@ -43,6 +44,7 @@ use crate::error::Result;
 use crate::limits::Limits;
 use crate::model::{Identity, Installation, UserId};
 use cache::ThreadCache;
+use lists::ThreadLists;
 use queue::{End, Outcome, Queue};
 use read::Readers;
 use settle::Unsettled;
@@ -150,6 +152,7 @@ struct Shared {
     queue: Queue,
     readers: Arc<Readers>,
     threads: ThreadCache,
+    lists: ThreadLists,
     unsettled: Unsettled,
     identities: Cache<UserId, Identity>,
     limits: Limits,
@@ -199,7 +202,10 @@ impl SqliteStore {
         let shared = Arc::new(Shared {
             queue: Queue::new(limits.write_queue_max),
             readers: Arc::new(Readers::new(database.clone())),
-            threads: ThreadCache::new(memory - memory / writer::STATE_SHARE),
+            threads: ThreadCache::new(
+                memory - memory / writer::STATE_SHARE - memory / writer::LISTS_SHARE,
+            ),
+            lists: ThreadLists::new(memory / writer::LISTS_SHARE),
             unsettled: Unsettled::default(),
             identities: identities::cache(),
             limits,
