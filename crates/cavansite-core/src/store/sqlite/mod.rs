@@ -254,6 +254,11 @@ impl SqliteStore {
         }
     }
 
+    /// How many reads went to the database so far: all others were answered from memory.
+    pub fn reads(&self) -> u64 {
+        self.shared.readers.begun()
+    }
+
     async fn write<T, F>(&self, work: F) -> Result<T>
     where
         T: Send + 'static,

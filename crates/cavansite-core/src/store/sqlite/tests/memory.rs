@@ -42,6 +42,9 @@ async fn a_first_page_is_read_once_and_then_kept_current() {
     drop(store);
     let store = open(&directory);
     assert_eq!(page(&store, thread, None, 100).await.len(), 100);
+    assert_eq!(store.reads(), 1);
+    assert_eq!(page(&store, thread, None, 100).await.len(), 100);
+    assert_eq!(store.reads(), 1);
     store.shared.readers.close();
     send(&store, thread, "new").await.unwrap();
     let again = page(&store, thread, None, 100).await;
