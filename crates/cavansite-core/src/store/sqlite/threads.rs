@@ -285,9 +285,15 @@ fn list(
         };
         let is_last = places.len() < page.limit;
         let _snapshot = Snapshot::begin(connection)?;
+        // The topic that the user may know, unless the thread is deleted.
+        let mut topic = connection.prepare_cached(
+            "SELECT ifnull(p.removed_topic, t.topic) FROM threads t JOIN participants p \
+             ON p.thread = t.thread WHERE t.thread = ?1 AND p.user = ?2 AND t.deleted_at IS NULL",
+        )?;
         for place in places {
             page.after = Some((place.at, place.id));
-            match read_topic(connection, place.thread, user)? {
+            let found = topic.query_row(params![place.thread, user], |row| row.get(0));
+            match found.optional()? {
                 Some(topic) => summaries.push(ThreadSummary {
                     id: place.id,
                     topic,
@@ -302,17 +308,6 @@ fn list(
             return Ok(summaries);
         }
     }
-}
-
-/// The topic that a user may know; `None` when the thread is deleted.
-fn read_topic(connection: &Connection, thread: i64, user: i64) -> rusqlite::Result<Option<String>> {
-    connection
-        .prepare_cached(
-            "SELECT ifnull(p.removed_topic, t.topic) FROM threads t JOIN participants p \
-             ON p.thread = t.thread WHERE t.thread = ?1 AND p.user = ?2 AND t.deleted_at IS NULL",
-        )?
-        .query_row(params![thread, user], |row| row.get(0))
-        .optional()
 }
 
 /// All threads of a user that are not deleted, in no order.
