@@ -207,7 +207,7 @@ impl SqliteStore {
             ),
             lists: ThreadLists::new(memory / writer::LISTS_SHARE),
             unsettled: Unsettled::default(),
-            identities: identities::cache(),
+            identities: crate::recent::cache(IDENTITIES_MAX),
             limits,
             clock,
             groups: AtomicU64::new(0),
