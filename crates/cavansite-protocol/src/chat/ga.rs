@@ -285,7 +285,10 @@ pub struct ChatMessage<'a> {
 #[serde(rename_all = "camelCase")]
 pub struct ChatMessageContent<'a> {
     /// The text of a user's message.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(
+        skip_serializing_if = "Option::is_none",
+        serialize_with = "crate::text::serialize_option"
+    )]
     pub message: Option<&'a str>,
     /// The new topic.
     #[serde(skip_serializing_if = "Option::is_none")]

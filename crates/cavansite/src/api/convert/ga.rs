@@ -167,7 +167,7 @@ impl ChatShape for Ga {
             .iter()
             .map(|message| wire_message(version, message))
             .collect();
-        Json::ok(&Collection { value, next_link })
+        Json::messages(&Collection { value, next_link }, messages)
     }
 
     fn participants(
