@@ -57,10 +57,11 @@ impl Outcome {
     /// At most so many times what it stands beside, and so much more.
     pub(crate) fn at_most_times(mut self, times: f64, more: f64) -> Self {
         if let Some((_, base)) = &self.base {
+            let times_in_words = format!("≤ {} ×", (times * 100.0).round() / 100.0);
             let words = if more > 0.0 {
-                format!("≤ {times} × + {more} {}", self.unit)
+                format!("{times_in_words} + {more} {}", self.unit)
             } else {
-                format!("≤ {times} ×")
+                times_in_words
             };
             let allowed = base.map(|base| times * base + more);
             self.target = Some(Target { words, allowed });
