@@ -13,7 +13,7 @@ use crate::client;
 use crate::fill::Filling;
 use crate::load::{Lane, page_path};
 use crate::outcome::Outcome;
-use crate::pages::next_of;
+use crate::pages::{body_size, next_of};
 use crate::plan::{Plan, Running, Subject};
 use crate::setup::{self, CHAT_VERSION, Sender};
 use crate::statistics::Runs;
@@ -150,6 +150,7 @@ pub(crate) async fn run(options: &Options) -> anyhow::Result<Vec<Outcome>> {
         small.oldest(&small_server).await?,
         large.oldest(&large_server).await?,
     ];
+    outcomes.push(first_list(&small, &small_server, &large, &large_server).await?);
     let lanes = |of: fn(&Store) -> Lane| [of(&small), of(&large)];
     let newest = |store: &Store| get(&store.long, page_path(&store.long.threads[0], PAGE));
     // The pages come first: those of the small store then show what they show in the large one.
@@ -194,6 +195,27 @@ pub(crate) async fn run(options: &Options) -> anyhow::Result<Vec<Outcome>> {
     std::fs::remove_dir_all(small.folder)?;
     std::fs::remove_dir_all(large.folder)?;
     Ok(outcomes)
+}
+
+/// How long the first list of all threads takes, which reads the order.
+async fn first_list(
+    small: &Store,
+    small_server: &Running,
+    large: &Store,
+    large_server: &Running,
+) -> anyhow::Result<Outcome> {
+    let mut millis = [Runs::default(), Runs::default()];
+    for ((store, server), millis) in [(small, small_server), (large, large_server)]
+        .into_iter()
+        .zip(&mut millis)
+    {
+        let begin = Instant::now();
+        body_size(server, &Store::list(&store.all)).await?;
+        millis.add(begin.elapsed().as_secs_f64() * 1e3);
+    }
+    let [few, many] = millis;
+    let name = "large store: the first list of all threads after a start";
+    Ok(Outcome::of(name, "ms", many).beside("small store", &few))
 }
 
 /// How long each takes to open, and its memory then.

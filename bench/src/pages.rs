@@ -202,7 +202,7 @@ pub(crate) async fn beside_body(
 }
 
 /// The size of the first answer of a lane.
-async fn body_size(server: &Running, lane: &Lane) -> anyhow::Result<usize> {
+pub(crate) async fn body_size(server: &Running, lane: &Lane) -> anyhow::Result<usize> {
     let Lane::Get {
         authorization,
         paths,

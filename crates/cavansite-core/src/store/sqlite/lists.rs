@@ -91,6 +91,8 @@ pub(super) struct ThreadLists {
 /// One user's list.
 pub(super) struct UserThreads {
     used: AtomicBool,
+    /// Held by the one reader that fills the list.
+    filling: Mutex<()>,
     inner: Mutex<List>,
 }
 
@@ -128,6 +130,7 @@ impl ThreadLists {
         }
         let list = Arc::new(UserThreads {
             used: AtomicBool::new(true),
+            filling: Mutex::default(),
             inner: Mutex::default(),
         });
         {
@@ -253,6 +256,11 @@ impl UserThreads {
                 .copied()
                 .collect(),
         )
+    }
+
+    /// Waits for whoever fills the list; then whoever still finds it empty fills it.
+    pub(super) fn turn_to_fill(&self) -> MutexGuard<'_, ()> {
+        self.filling.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn lock(&self) -> MutexGuard<'_, List> {

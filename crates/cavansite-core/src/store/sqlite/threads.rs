@@ -278,9 +278,11 @@ fn list(
     let mut summaries = Vec::new();
     loop {
         let Some(places) = list.places(&page) else {
-            shared
-                .lists
-                .fill(&list, read_list(connection, shared, user)?);
+            let _turn = list.turn_to_fill();
+            if list.places(&page).is_none() {
+                let threads = read_list(connection, shared, user)?;
+                shared.lists.fill(&list, threads);
+            }
             continue;
         };
         let is_last = places.len() < page.limit;
