@@ -106,7 +106,8 @@ impl Figures {
     /// What stands beside the CPU time.
     pub(crate) fn notes(&self) -> String {
         format!(
-            "{} per second; ms p50 {}, p99 {}; {} bytes written each; server's core {} %, load's {} %",
+            "{} per second; ms p50 {}, p99 {}; {} bytes written each; server's core {} %, \
+             load's {} %",
             self.per_second.show(0),
             self.p50_ms.show(2),
             self.p99_ms.show(2),

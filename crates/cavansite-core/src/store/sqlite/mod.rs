@@ -3,8 +3,8 @@
 //! The layout and why it is so: docs/adr/0002-sqlite-layout.md. In short: one writer thread commits
 //! in groups (`writer`); a send is one row at the end of a table, whose index is settled behind
 //! (`settle`); what threads need to be written to is in the writer's memory (`state`), what
-//! they need to be read from in the readers' (`cache`, `lists`). The lock on the directory is what makes
-//! that memory sound: nobody else writes.
+//! they need to be read from in the readers' (`cache`, `lists`). The lock on the directory is what
+//! makes that memory sound: nobody else writes.
 //!
 //! `identities`, `threads`, `participants` and `messages` hold the SQL of their area.
 
