@@ -285,11 +285,8 @@ pub struct ChatMessage<'a> {
 #[serde(rename_all = "camelCase")]
 pub struct ChatMessageContent<'a> {
     /// The text of a user's message.
-    #[serde(
-        skip_serializing_if = "Option::is_none",
-        serialize_with = "crate::text::serialize_option"
-    )]
-    pub message: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub message: Option<crate::text::Text<'a>>,
     /// The new topic.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub topic: Option<&'a str>,
