@@ -12,6 +12,7 @@ pub mod error;
 pub mod identity;
 pub mod limits;
 pub mod model;
+mod recent;
 pub mod secret;
 pub mod store;
 

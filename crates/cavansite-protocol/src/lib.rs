@@ -12,5 +12,6 @@ pub mod chat;
 pub mod error;
 pub mod identity;
 pub mod paging;
+pub mod text;
 pub mod time;
 pub mod version;

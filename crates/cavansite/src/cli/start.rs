@@ -202,7 +202,9 @@ impl Server {
         tracing::info!(
             writes = writes.requests,
             groups = writes.groups,
-            "the store is closed; the writes of a group shared one sync"
+            reads = store.reads(),
+            "the store is closed; the writes of a group shared one sync, the reads went to the \
+             database"
         );
         result
     }

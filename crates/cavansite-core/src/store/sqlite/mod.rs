@@ -3,8 +3,8 @@
 //! The layout and why it is so: docs/adr/0002-sqlite-layout.md. In short: one writer thread commits
 //! in groups (`writer`); a send is one row at the end of a table, whose index is settled behind
 //! (`settle`); what threads need to be written to is in the writer's memory (`state`), what
-//! they need to be read from in the readers' (`cache`). The lock on the directory is what makes
-//! that memory sound: nobody else writes.
+//! they need to be read from in the readers' (`cache`, `lists`). The lock on the directory is what
+//! makes that memory sound: nobody else writes.
 //!
 //! `identities`, `threads`, `participants` and `messages` hold the SQL of their area.
 
@@ -15,6 +15,7 @@ mod erase;
 #[cfg(feature = "fault-injection")]
 mod fault;
 mod identities;
+mod lists;
 mod messages;
 mod participants;
 mod queue;
@@ -45,6 +46,7 @@ use crate::error::Result;
 use crate::limits::Limits;
 use crate::model::{Identity, Installation, UserId};
 use cache::ThreadCache;
+use lists::ThreadLists;
 use queue::{End, Outcome, Queue};
 use read::Readers;
 use settle::Unsettled;
@@ -158,6 +160,7 @@ struct Shared {
     queue: Queue,
     readers: Arc<Readers>,
     threads: ThreadCache,
+    lists: ThreadLists,
     unsettled: Unsettled,
     identities: Cache<UserId, Identity>,
     limits: Limits,
@@ -207,9 +210,12 @@ impl SqliteStore {
         let shared = Arc::new(Shared {
             queue: Queue::new(limits.write_queue_max),
             readers: Arc::new(Readers::new(database.clone())),
-            threads: ThreadCache::new(memory - memory / writer::STATE_SHARE),
+            threads: ThreadCache::new(
+                memory - memory / writer::STATE_SHARE - memory / writer::LISTS_SHARE,
+            ),
+            lists: ThreadLists::new(memory / writer::LISTS_SHARE),
             unsettled: Unsettled::default(),
-            identities: identities::cache(),
+            identities: crate::recent::cache(IDENTITIES_MAX),
             limits,
             clock,
             groups: AtomicU64::new(0),
@@ -260,6 +266,11 @@ impl SqliteStore {
             groups: self.shared.groups.load(Relaxed),
             requests: self.shared.requests.load(Relaxed),
         }
+    }
+
+    /// How many reads went to the database so far: all others were answered from memory.
+    pub fn reads(&self) -> u64 {
+        self.shared.readers.begun()
     }
 
     async fn write<T, F>(&self, work: F) -> Result<T>

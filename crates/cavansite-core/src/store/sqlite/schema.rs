@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
 use super::{Durability, OpenError, directory};
@@ -115,6 +116,9 @@ pub(super) fn opening(database: &Path, error: rusqlite::Error) -> OpenError {
 fn settle(connection: &Connection) -> rusqlite::Result<()> {
     connection.busy_timeout(BUSY_TIMEOUT)?;
     connection.set_prepared_statement_cache_capacity(64);
+    // Plans do not depend on bound values: SQLite would else look at them where a partial index
+    // may apply, and prepare the statement anew whenever they change.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     // A mapped file turns an I/O error into a signal.
     connection.pragma_update(None, "mmap_size", 0)?;
     Ok(())

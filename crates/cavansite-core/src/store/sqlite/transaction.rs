@@ -6,10 +6,11 @@ use rusqlite::{Connection, params};
 
 use super::Shared;
 use super::cache::{Posted, Publication};
+use super::lists::{Activity, ListedThread};
 use super::queue::Outcome;
 use super::row::ContentColumns;
 use super::settle::{Key, Unsettled};
-use super::state::{Counters, ThreadState, ThreadStates};
+use super::state::{Counters, Member, ThreadRecord, ThreadState, ThreadStates};
 use crate::limits::Limits;
 use crate::model::{
     Identity, Message, MessageContent, MessageId, SendFingerprint, ThreadId, Timestamp, UserId,
@@ -43,6 +44,8 @@ pub(super) struct Effects {
     pub(super) superseded: Vec<Key>,
     /// What readers are to be shown.
     pub(super) publications: Vec<(ThreadId, Publication)>,
+    /// What moves threads in lists.
+    pub(super) activities: Vec<Activity>,
     /// Identities as they are now.
     pub(super) identities: Vec<Identity>,
     /// Threads whose content is to be erased.
@@ -64,6 +67,7 @@ impl<'a> Transaction<'a> {
                 appended: Vec::new(),
                 superseded: Vec::new(),
                 publications: Vec::new(),
+                activities: Vec::new(),
                 identities: Vec::new(),
                 deleted: Vec::new(),
             },
@@ -99,6 +103,11 @@ impl<'a> Transaction<'a> {
             newest_created_at: message.created_at,
             ..counters
         };
+        self.effects.activities.push(Activity::Message {
+            thread: number,
+            at: message.created_at,
+            members: Arc::clone(&state.members),
+        });
         Ok(Appended {
             id: message.id,
             created_at: message.created_at,
@@ -189,6 +198,20 @@ impl<'a> Transaction<'a> {
         } else {
             Posted::Unkept
         }
+    }
+
+    /// Has the thread in the list of somebody who comes into it, once that is committed.
+    pub(super) fn joined(&mut self, record: &ThreadRecord, member: &Member, at: Timestamp) {
+        self.effects.activities.push(Activity::Joined {
+            user: member.number,
+            thread: record.number,
+            listed: ListedThread {
+                id: record.thread.id,
+                share_history_time: member.participant.share_history_time,
+                joined_at: at,
+                last_message_at: at,
+            },
+        });
     }
 
     /// Keeps the identity for readers once it is committed.

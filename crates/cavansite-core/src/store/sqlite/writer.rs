@@ -115,6 +115,7 @@ impl Writer {
         }
         self.threads.evict();
         self.shared.threads.evict();
+        self.shared.lists.evict();
         if !self.in_doubt {
             self.checkpointer.copy_if_due(&self.connection);
         }
@@ -158,6 +159,7 @@ impl Writer {
         for (thread, publication) in effects.publications {
             shared.threads.publish(thread, publication);
         }
+        shared.lists.publish(effects.activities);
         for identity in effects.identities {
             shared.identities.insert(identity.id.clone(), identity);
         }
@@ -263,8 +265,10 @@ impl Writer {
     }
 }
 
-/// The writer's threads take this part of `thread_cache_bytes_max`; readers' views take the rest.
+/// The writer's threads take this part of `thread_cache_bytes_max`, lists of threads that; readers'
+/// views take the rest.
 pub(super) const STATE_SHARE: usize = 2;
+pub(super) const LISTS_SHARE: usize = 8;
 
 fn begin(connection: &Connection) -> rusqlite::Result<()> {
     connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
