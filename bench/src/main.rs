@@ -21,6 +21,10 @@ mod statistics;
 
 use plan::Plan;
 
+/// As the server has it, so that the floors are as good as can be.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Measures Cavansite from outside.
 #[derive(Debug, Parser)]
 #[command(name = "cavansite-bench", version)]
