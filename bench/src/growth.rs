@@ -11,7 +11,7 @@ use hyper::StatusCode;
 
 use crate::client;
 use crate::fill::Filling;
-use crate::load::{Lane, page_path};
+use crate::load::{self, Lane, page_path};
 use crate::outcome::Outcome;
 use crate::pages::{body_size, next_of};
 use crate::plan::{Plan, Running, Subject};
@@ -46,6 +46,8 @@ const CONTENT_BYTES: usize = 150;
 const LENGTH_MAX: f64 = 1.2;
 /// In the number of threads.
 const THREADS_MAX: f64 = 1.3;
+/// Sends to a thread that was sent to before.
+const RANDOM_SENDS: &str = "send to random threads";
 /// Starts of each.
 const STARTS: usize = 5;
 
@@ -173,11 +175,16 @@ pub(crate) async fn run(options: &Options) -> anyhow::Result<Vec<Outcome>> {
             LENGTH_MAX,
         ),
         (
-            "send to random threads",
+            RANDOM_SENDS,
             lanes(|store| Lane::Send(Arc::clone(&store.all))),
             THREADS_MAX,
         ),
     ] {
+        if name == RANDOM_SENDS {
+            // A thread that nobody has sent to since the start is read before its first send: what
+            // that takes is a row of its own.
+            outcomes.push(first_sends(plan, &large, &large_server).await?);
+        }
         let subjects = [
             Subject::closed(&small_server, plan.lanes(&few)),
             Subject::closed(&large_server, plan.lanes(&many)),
@@ -216,6 +223,21 @@ async fn first_list(
     let [few, many] = millis;
     let name = "large store: the first list of all threads after a start";
     Ok(Outcome::of(name, "ms", many).beside("small store", &few))
+}
+
+/// What the first send to each thread after a start takes.
+async fn first_sends(plan: &Plan, store: &Store, server: &Running) -> anyhow::Result<Outcome> {
+    let before = server.server.usage()?;
+    load::send_to_each(&server.target, &store.all, plan.connections.into()).await?;
+    let seconds = server.server.usage()?.cpu_seconds - before.cpu_seconds;
+    let mut micros = Runs::default();
+    #[expect(clippy::cast_precision_loss, reason = "a count of threads")]
+    micros.add(seconds * 1e6 / store.all.threads.len() as f64);
+    Ok(Outcome::of(
+        "large store: the first send to each thread after a start",
+        "CPU µs",
+        micros,
+    ))
 }
 
 /// How long each takes to open, and its memory then.

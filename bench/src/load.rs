@@ -24,7 +24,7 @@ const MIXED_PAGE: usize = 20;
 /// What one connection asks for.
 #[derive(Debug, Clone)]
 pub(crate) enum Lane {
-    /// Messages to a user's threads.
+    /// Messages to a user's threads, at random.
     Send(Arc<Sender>),
     /// The echo floor.
     Echo,
@@ -111,8 +111,17 @@ struct Sent {
 }
 
 fn send(host: &str, sender: &Sender, numbers: &mut Numbers) -> anyhow::Result<Asked> {
-    let id = numbers.request_id();
     let thread = numbers.below(sender.threads.len())?;
+    send_to(host, sender, thread, numbers)
+}
+
+fn send_to(
+    host: &str,
+    sender: &Sender,
+    thread: usize,
+    numbers: &mut Numbers,
+) -> anyhow::Result<Asked> {
+    let id = numbers.request_id();
     let path = format!(
         "/chat/threads/{}/messages?api-version={CHAT_VERSION}",
         sender.threads[thread]
@@ -217,6 +226,31 @@ impl Numbers {
             low & 0xFFFF_FFFF_FFFF,
         )
     }
+}
+
+/// Sends to each of the threads once, over so many connections.
+pub(crate) async fn send_to_each(
+    target: &Target,
+    sender: &Arc<Sender>,
+    connections: usize,
+) -> anyhow::Result<()> {
+    let mut tasks = tokio::task::JoinSet::new();
+    for own in 0..connections {
+        let (target, sender) = (target.clone(), Arc::clone(sender));
+        tasks.spawn(async move {
+            let mut connection = target.connect().await?;
+            let mut numbers = Numbers::seeded(u64::MAX - own as u64);
+            for thread in (own..sender.threads.len()).step_by(connections) {
+                let asked = send_to(&target.host(), &sender, thread, &mut numbers)?;
+                connection.expect(asked.request, asked.expected).await?;
+            }
+            anyhow::Ok(())
+        });
+    }
+    while let Some(task) = tasks.join_next().await {
+        task??;
+    }
+    Ok(())
 }
 
 /// A load on one server.

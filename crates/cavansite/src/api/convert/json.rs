@@ -3,12 +3,10 @@
 
 use std::io::{self, Write};
 
+use cavansite_protocol::text::plain_bytes;
 use serde::Serialize;
 use serde_json::Serializer;
 use serde_json::ser::Formatter;
-
-/// Bytes that are looked at together for one to be escaped.
-const TOGETHER: usize = 64;
 
 /// Renders a value into a buffer with room for so many bytes.
 pub(super) fn render(value: &impl Serialize, bytes: usize) -> Vec<u8> {
@@ -43,31 +41,6 @@ impl Formatter for Texts {
         }
         writer.write_all(b"\"")
     }
-}
-
-#[expect(
-    clippy::needless_bitwise_bool,
-    reason = "without branches, many bytes are looked at together"
-)]
-fn is_to_escape(byte: u8) -> bool {
-    (byte < 0x20) | (byte == b'"') | (byte == b'\\')
-}
-
-/// How many bytes at the beginning stand for themselves.
-fn plain_bytes(text: &[u8]) -> usize {
-    let mut plain = 0;
-    for piece in text.chunks(TOGETHER) {
-        // Without a way out of the loop, so that it is done many bytes at a time.
-        let any = piece
-            .iter()
-            .fold(false, |any, byte| any | is_to_escape(*byte));
-        if any {
-            let within = piece.iter().position(|byte| is_to_escape(*byte));
-            return plain + within.unwrap_or_default();
-        }
-        plain += piece.len();
-    }
-    plain
 }
 
 fn write_escaped<W: ?Sized + Write>(writer: &mut W, byte: u8) -> io::Result<()> {
