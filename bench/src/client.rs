@@ -114,6 +114,18 @@ pub(crate) fn post(
     Ok(request.body(Full::new(body))?)
 }
 
+/// A GET with a bearer token.
+pub(crate) fn get(
+    host: &str,
+    path: &str,
+    authorization: &str,
+) -> anyhow::Result<Request<Full<Bytes>>> {
+    Ok(Request::get(path)
+        .header(header::HOST, host)
+        .header(header::AUTHORIZATION, authorization)
+        .body(Full::default())?)
+}
+
 /// A POST signed with the access key, as the identity SDKs sign theirs.
 pub(crate) fn signed_post(
     host: &str,

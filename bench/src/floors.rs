@@ -1,17 +1,18 @@
-//! The floors: what the parts of a send cost when nothing else is done.
+//! The floors: what the parts of a request cost when nothing else is done.
 
 use std::fs::File;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use clap::Subcommand;
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
+use hyper::header::HeaderValue;
 use hyper::service::service_fn;
-use hyper::{Request, Response, StatusCode, header};
+use hyper::{Method, Request, Response, StatusCode, header};
 use hyper_util::rt::TokioIo;
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use rustls::ServerConfig;
@@ -24,11 +25,14 @@ use tokio_rustls::TlsAcceptor;
 use crate::load::BODY_BYTES;
 use crate::server::{self, Ready};
 
+/// The largest body that is sent from memory.
+const FROM_MEMORY_MAX: usize = 64 * 1024 * 1024;
+
 /// A floor program.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Floor {
-    /// Answers JSON with the same JSON over TLS
-    Echo {
+    /// Over TLS: answers JSON with the same JSON, and `GET /SIZE` with so many bytes from memory
+    Http {
         /// Written once the port answers
         #[arg(long)]
         ready_file: PathBuf,
@@ -49,9 +53,10 @@ pub(crate) enum Floor {
 }
 
 /// Runs a floor program to its end.
+#[expect(clippy::print_stdout, reason = "what the append floor reports")]
 pub(crate) async fn run(floor: Floor) -> anyhow::Result<()> {
     match floor {
-        Floor::Echo { ready_file } => echo(&ready_file).await,
+        Floor::Http { ready_file } => http(&ready_file).await,
         Floor::Append {
             file,
             writers,
@@ -74,7 +79,7 @@ struct Message {
 }
 
 /// Serves until it is killed.
-async fn echo(ready_file: &Path) -> anyhow::Result<()> {
+async fn http(ready_file: &Path) -> anyhow::Result<()> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let ca_file = ready_file.with_file_name("ca.pem");
     let acceptor = TlsAcceptor::from(Arc::new(tls(&ca_file)?));
@@ -100,24 +105,45 @@ async fn echo(ready_file: &Path) -> anyhow::Result<()> {
 async fn serve(stream: TcpStream, acceptor: &TlsAcceptor) -> anyhow::Result<()> {
     stream.set_nodelay(true)?;
     let stream = acceptor.accept(stream).await?;
-    let service = service_fn(answer);
+    // The body in memory, made by the first request for that size.
+    let kept = Mutex::new(Bytes::new());
+    let service = service_fn(|request| answer(request, &kept));
     hyper::server::conn::http1::Builder::new()
         .serve_connection(TokioIo::new(stream), service)
         .await?;
     Ok(())
 }
 
-async fn answer(request: Request<Incoming>) -> anyhow::Result<Response<Full<Bytes>>> {
+async fn answer(
+    request: Request<Incoming>,
+    kept: &Mutex<Bytes>,
+) -> anyhow::Result<Response<Full<Bytes>>> {
+    if request.method() == Method::GET {
+        let size = request.uri().path().trim_start_matches('/').parse()?;
+        return Ok(json(from_memory(kept, size)));
+    }
     let body = request.into_body().collect().await?.to_bytes();
     let Ok(message) = serde_json::from_slice::<Message>(&body) else {
         let mut refusal = Response::new(Full::default());
         *refusal.status_mut() = StatusCode::BAD_REQUEST;
         return Ok(refusal);
     };
-    let body = Full::new(Bytes::from(serde_json::to_vec(&message)?));
-    Ok(Response::builder()
-        .header(header::CONTENT_TYPE, "application/json")
-        .body(body)?)
+    Ok(json(Bytes::from(serde_json::to_vec(&message)?)))
+}
+
+fn from_memory(kept: &Mutex<Bytes>, size: usize) -> Bytes {
+    let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
+    if kept.len() != size {
+        *kept = Bytes::from(vec![b'x'; size.min(FROM_MEMORY_MAX)]);
+    }
+    kept.clone()
+}
+
+fn json(body: Bytes) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(body));
+    let value = HeaderValue::from_static("application/json");
+    response.headers_mut().insert(header::CONTENT_TYPE, value);
+    response
 }
 
 /// A certificate for the loopback address from a CA made for this run.
@@ -143,22 +169,13 @@ fn tls(ca_file: &Path) -> anyhow::Result<ServerConfig> {
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Appended {
     /// Records synced while measuring.
-    pub(crate) records: u64,
-    /// Syncs while measuring.
-    pub(crate) syncs: u64,
+    pub(crate) records: f64,
     pub(crate) seconds: f64,
     pub(crate) cpu_seconds: f64,
 }
 
-/// Totals of the writer thread.
-#[derive(Debug, Default, Clone, Copy)]
-struct Totals {
-    records: u64,
-    syncs: u64,
-}
-
-/// A record, and whom to tell that it is synced (with the totals so far).
-type Record = (Vec<u8>, oneshot::Sender<Totals>);
+/// A record, and whom to tell that it is synced (with how many are so far).
+type Record = (Vec<u8>, oneshot::Sender<u64>);
 
 /// Writers in a closed loop before one thread that commits in groups, as the store does.
 async fn append(
@@ -184,21 +201,20 @@ async fn append(
     }
     tokio::time::sleep(warm_up).await;
     let begin = Instant::now();
-    let (before, first) = (server::usage("self")?, totals(&sender).await?);
+    let (before, first) = (server::usage("self")?, records(&sender).await?);
     tokio::time::sleep(duration).await;
-    let (after, last) = (server::usage("self")?, totals(&sender).await?);
+    let (after, last) = (server::usage("self")?, records(&sender).await?);
     let seconds = begin.elapsed().as_secs_f64();
     anyhow::ensure!(!thread.is_finished(), "the writer thread has ended");
     Ok(Appended {
-        records: last.records - first.records,
-        syncs: last.syncs - first.syncs,
+        records: f64::from(u32::try_from(last - first)?),
         seconds,
         cpu_seconds: after.cpu_seconds - before.cpu_seconds,
     })
 }
 
-/// The totals as of a record of its own.
-async fn totals(sender: &mpsc::UnboundedSender<Record>) -> anyhow::Result<Totals> {
+/// How many records are synced, as of one of its own.
+async fn records(sender: &mpsc::UnboundedSender<Record>) -> anyhow::Result<u64> {
     let (done, synced) = oneshot::channel();
     sender.send((Vec::new(), done))?;
     Ok(synced.await?)
@@ -209,7 +225,7 @@ fn commit_in_groups(
     file: &mut File,
     mut receiver: mpsc::UnboundedReceiver<Record>,
 ) -> std::io::Result<()> {
-    let mut totals = Totals::default();
+    let mut records = 0;
     let mut buffer = Vec::new();
     let mut waiting = Vec::new();
     while let Some((record, done)) = receiver.blocking_recv() {
@@ -222,11 +238,10 @@ fn commit_in_groups(
         }
         file.write_all(&buffer)?;
         file.sync_data()?;
-        totals.syncs += 1;
-        totals.records += waiting.len() as u64;
+        records += waiting.len() as u64;
         for done in waiting.drain(..) {
             // A writer that is gone needs no answer.
-            let _ = done.send(totals);
+            let _ = done.send(records);
         }
     }
     Ok(())

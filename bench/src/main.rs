@@ -1,21 +1,29 @@
 //! Measures the release build of Cavansite, and the floors that it is compared with, from
 //! outside: this is the load, the servers are processes of their own. `cargo xtask bench`
 //! builds both and starts this.
-#![expect(
-    clippy::print_stdout,
-    reason = "the output of this tool is what it prints"
-)]
 
 use clap::{Parser, Subcommand};
 
 mod client;
+mod fill;
 mod floors;
+mod growth;
 mod load;
+mod outcome;
+mod pages;
+mod plan;
+mod report;
 mod send;
 mod server;
 mod setup;
 mod start;
 mod statistics;
+
+use plan::Plan;
+
+/// As the server has it, so that the floors are as good as can be.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Measures Cavansite from outside.
 #[derive(Debug, Parser)]
@@ -29,9 +37,17 @@ struct Arguments {
 enum Command {
     /// Stored sends over TLS, beside a TLS echo and a durable append
     Send(send::Options),
+    /// First pages, polls, older pages, lists of threads, beside their bodies sent from memory
+    Pages(Plan),
+    /// Polls, sends, receipts and typing together
+    Mixed(Plan),
+    /// A large store beside a small one
+    Growth(growth::Options),
     /// From exec to the first answered request; memory and size
     Start(start::Options),
-    /// The floor programs, each in a process of its own (started by `send`)
+    /// All of these, written to a file
+    Report(report::Options),
+    /// The floor programs, each in a process of its own (started by the others)
     #[command(subcommand, hide = true)]
     Floor(floors::Floor),
 }
@@ -43,11 +59,21 @@ fn main() -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    runtime.block_on(async {
-        match Arguments::parse().command {
-            Command::Send(options) => Box::pin(send::run(&options)).await,
-            Command::Start(options) => start::run(&options).await,
-            Command::Floor(floor) => floors::run(floor).await,
-        }
-    })
+    runtime.block_on(run(Arguments::parse().command))
+}
+
+async fn run(command: Command) -> anyhow::Result<()> {
+    let outcomes = match command {
+        Command::Send(options) => Box::pin(send::run(&options)).await?,
+        Command::Pages(plan) => Box::pin(pages::run(&plan)).await?,
+        Command::Mixed(plan) => Box::pin(pages::mixed(&plan)).await?,
+        Command::Growth(options) => Box::pin(growth::run(&options)).await?,
+        Command::Start(options) => start::run(&options).await?,
+        Command::Report(options) => return Box::pin(report::run(options)).await,
+        Command::Floor(floor) => return floors::run(floor).await,
+    };
+    for outcome in outcomes {
+        outcome.print();
+    }
+    Ok(())
 }

@@ -47,8 +47,12 @@ pub(crate) struct Memory {
 }
 
 impl Server {
-    /// Starts a command, which is given `--ready-file`, and waits for that file.
-    pub(crate) async fn start(mut command: Command, folder: &Path) -> anyhow::Result<Self> {
+    /// Starts a command, which is given `--ready-file` and variables, and waits for that file.
+    pub(crate) async fn start(
+        mut command: Command,
+        folder: &Path,
+        settings: &[(&str, &str)],
+    ) -> anyhow::Result<Self> {
         let ready_file = folder.join("ready.json");
         if ready_file.exists() {
             std::fs::remove_file(&ready_file)?;
@@ -60,6 +64,7 @@ impl Server {
             .env_clear()
             .env("HOME", std::path::absolute(folder)?)
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+            .envs(settings.iter().copied())
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
             .stderr(log)

@@ -19,7 +19,7 @@ const MEMBERS_PER_CALL: usize = 200;
 /// A user and the threads that it sends to.
 #[derive(Debug, Clone)]
 pub(crate) struct Sender {
-    id: String,
+    pub(crate) id: String,
     /// The value of the Authorization header.
     pub(crate) authorization: String,
     pub(crate) threads: Vec<String>,
@@ -55,6 +55,21 @@ struct Status {
     kind: String,
 }
 
+/// Users with tokens, in no thread yet.
+pub(crate) async fn users(
+    target: &Target,
+    ready: &Ready,
+    count: usize,
+) -> anyhow::Result<Vec<Sender>> {
+    let mut connection = target.connect().await?;
+    let key = client::access_key(&ready.connection_string)?;
+    let mut users = Vec::with_capacity(count);
+    for _ in 0..count {
+        users.push(create_user(&mut connection, target, &key).await?);
+    }
+    Ok(users)
+}
+
 /// Makes the users and the threads. With fewer threads than users everybody is a member of each
 /// and sends to all of them; otherwise each user has an equal share of threads of its own.
 pub(crate) async fn senders(
@@ -63,12 +78,8 @@ pub(crate) async fn senders(
     users: usize,
     threads: usize,
 ) -> anyhow::Result<Vec<Sender>> {
+    let mut senders = self::users(target, ready, users).await?;
     let mut connection = target.connect().await?;
-    let key = client::access_key(&ready.connection_string)?;
-    let mut senders = Vec::with_capacity(users);
-    for _ in 0..users {
-        senders.push(create_user(&mut connection, target, &key).await?);
-    }
     if threads < users {
         let members: Vec<String> = senders.iter().map(|sender| sender.id.clone()).collect();
         anyhow::ensure!(users <= MEMBERS_PER_CALL, "too many users for one thread");

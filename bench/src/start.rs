@@ -9,6 +9,8 @@ use http_body_util::Full;
 use hyper::{Request, StatusCode, header};
 
 use crate::client::Target;
+use crate::outcome::Outcome;
+use crate::plan::Plan;
 use crate::server::Server;
 use crate::statistics::Runs;
 
@@ -26,6 +28,23 @@ pub(crate) struct Options {
     runs: u32,
 }
 
+impl Options {
+    /// The same as other measurements.
+    pub(crate) fn of(plan: &Plan) -> Self {
+        Self {
+            binary: plan.binary.clone(),
+            dir: plan.dir.clone(),
+            runs: 20,
+        }
+    }
+}
+
+/// Milliseconds from exec to the first answer, mebibytes in memory and of the binary, that are
+/// aimed at.
+const FIRST_ANSWER_MS_MAX: f64 = 25.0;
+const RESIDENT_MAX: f64 = 10.0;
+const BINARY_MAX: f64 = 20.0;
+
 /// Figures of all starts.
 #[derive(Debug, Default)]
 struct Figures {
@@ -38,8 +57,8 @@ struct Figures {
     anonymous: Runs,
 }
 
-/// Measures and prints.
-pub(crate) async fn run(options: &Options) -> anyhow::Result<()> {
+/// Measures.
+pub(crate) async fn run(options: &Options) -> anyhow::Result<Vec<Outcome>> {
     let home = options.dir.join("start");
     let mut figures = Figures::default();
     for _ in 0..options.runs {
@@ -50,27 +69,19 @@ pub(crate) async fn run(options: &Options) -> anyhow::Result<()> {
         let millis = start(options, &home, &mut figures).await?;
         figures.made.add(millis);
     }
+    let mut binary = Runs::default();
     #[expect(clippy::cast_precision_loss, reason = "a figure to be shown")]
-    let size = std::fs::metadata(&options.binary)?.len() as f64 / MEBIBYTE;
-    println!("{} starts of each kind; median (min..max)", options.runs);
-    println!(
-        "exec to first answer, CA made before, ms  {}",
-        figures.made.show(1)
-    );
-    println!(
-        "exec to first answer, CA to be made, ms   {}",
-        figures.unmade.show(1)
-    );
-    println!(
-        "resident memory after the answer, MiB     {}",
-        figures.resident.show(2)
-    );
-    println!(
-        "  of it not backed by a file, MiB         {}",
-        figures.anonymous.show(2)
-    );
-    println!("binary, MiB                               {size:.2}");
-    Ok(())
+    binary.add(std::fs::metadata(&options.binary)?.len() as f64 / MEBIBYTE);
+    Ok(vec![
+        Outcome::of("exec to first answer, CA made before", "ms", figures.made)
+            .at_most(FIRST_ANSWER_MS_MAX),
+        Outcome::of("exec to first answer, CA to be made", "ms", figures.unmade)
+            .at_most(FIRST_ANSWER_MS_MAX),
+        Outcome::of("resident memory after the answer", "MiB", figures.resident)
+            .at_most(RESIDENT_MAX),
+        Outcome::of("of it not backed by a file", "MiB", figures.anonymous),
+        Outcome::of("binary", "MiB", binary).at_most(BINARY_MAX),
+    ])
 }
 
 const MEBIBYTE: f64 = 1024.0 * 1024.0;
@@ -81,7 +92,7 @@ async fn start(options: &Options, home: &Path, figures: &mut Figures) -> anyhow:
     let mut command = Command::new(&options.binary);
     command.args(["dev", "--listen", "127.0.0.1:0"]);
     let begin = Instant::now();
-    let server = Server::start(command, home).await?;
+    let server = Server::start(command, home, &[]).await?;
     let target = Target::new(&server.ready.endpoint, &server.ready.ca_file)?;
     let mut connection = target.connect().await?;
     let request = Request::get("/health/ready")

@@ -11,6 +11,14 @@ use crate::workspace::Workspace;
 pub(crate) enum Bench {
     /// Stored sends over TLS, beside a TLS echo and a durable append
     Send(Options),
+    /// First pages, polls, older pages, lists of threads, beside their bodies sent from memory
+    Pages(Options),
+    /// Polls, sends, receipts and typing together
+    Mixed(Options),
+    /// A large store beside a small one
+    Growth(Options),
+    /// All of these, written to docs/performance.md
+    Report(Options),
     /// From exec to the first answered request; memory and size
     Start(Options),
 }
@@ -33,6 +41,10 @@ pub(crate) struct Options {
 pub(crate) fn run(workspace: &Workspace, bench: Bench) -> anyhow::Result<bool> {
     let (name, options) = match bench {
         Bench::Send(options) => ("send", options),
+        Bench::Pages(options) => ("pages", options),
+        Bench::Mixed(options) => ("mixed", options),
+        Bench::Growth(options) => ("growth", options),
+        Bench::Report(options) => ("report", options),
         Bench::Start(options) => ("start", options),
     };
     let mut packages = vec!["--package=cavansite-bench"];
@@ -45,17 +57,18 @@ pub(crate) fn run(workspace: &Workspace, bench: Bench) -> anyhow::Result<bool> {
         .status()?;
     anyhow::ensure!(status.success(), "it does not build");
     let default = workspace.release_binary("cavansite");
-    let status = std::process::Command::new(workspace.release_binary("cavansite-bench"))
-        .arg(name)
+    let folder = options.dir;
+    let folder = folder.unwrap_or_else(|| workspace.target().join("bench"));
+    let mut tool = std::process::Command::new(workspace.release_binary("cavansite-bench"));
+    tool.arg(name)
         .arg("--binary")
         .arg(options.binary.unwrap_or(default))
         .arg("--dir")
-        .arg(
-            options
-                .dir
-                .unwrap_or_else(|| workspace.target().join("bench")),
-        )
-        .args(options.arguments)
-        .status()?;
+        .arg(folder);
+    if name == "report" {
+        tool.arg("--output")
+            .arg(workspace.root().join("docs/performance.md"));
+    }
+    let status = tool.args(options.arguments).status()?;
     Ok(status.success())
 }

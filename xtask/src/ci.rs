@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use clap::Args;
 
 use crate::conformance;
+use crate::crash;
 use crate::process;
 use crate::tidy;
 use crate::workspace::Workspace;
@@ -35,17 +36,19 @@ enum Part {
     Test,
     Doc,
     Release,
+    Crash,
     Conformance,
 }
 
 impl Part {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 8] = [
         Self::Fmt,
         Self::Tidy,
         Self::Clippy,
         Self::Test,
         Self::Doc,
         Self::Release,
+        Self::Crash,
         Self::Conformance,
     ];
 
@@ -57,6 +60,7 @@ impl Part {
             Self::Test => "test",
             Self::Doc => "doc",
             Self::Release => "release",
+            Self::Crash => "crash",
             Self::Conformance => "conformance",
         }
     }
@@ -98,6 +102,7 @@ impl Part {
                 Ok(Outcome::of(process::stream(&mut command, |_| {})?))
             }
             Self::Release => cargo(workspace, &["build", "--release", "--locked"]),
+            Self::Crash => crash::part_of_ci(workspace),
             Self::Conformance => conformance::part_of_ci(workspace, options.install),
         }
     }
@@ -118,7 +123,7 @@ pub(crate) struct Outcome {
 
 impl Outcome {
     /// One check.
-    fn of(held: bool) -> Self {
+    pub(crate) fn of(held: bool) -> Self {
         Self {
             passed: usize::from(held),
             failed: usize::from(!held),
@@ -127,7 +132,7 @@ impl Outcome {
     }
 
     /// Nothing ran, because of this.
-    fn skipped(why: &str) -> Self {
+    pub(crate) fn skipped(why: &str) -> Self {
         Self {
             skipped: vec![why.to_owned()],
             ..Self::default()

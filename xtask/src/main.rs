@@ -12,6 +12,7 @@ use clap::{Parser, Subcommand};
 mod bench;
 mod ci;
 mod conformance;
+mod crash;
 mod environment;
 mod process;
 mod tidy;
@@ -46,6 +47,9 @@ enum Command {
     /// Measurements of the release build
     #[command(subcommand)]
     Bench(bench::Bench),
+    /// Kills, power cuts and failing disks, with a check of everything acknowledged
+    #[command(subcommand)]
+    Crash(crash::Crash),
     /// The project's rules: dependencies, licences, sizes, documents, paths
     Tidy,
 }
@@ -82,6 +86,7 @@ fn run(command: Command) -> anyhow::Result<bool> {
         }
         Command::Conformance(options) => conformance::run(&workspace, &options),
         Command::Bench(bench) => bench::run(&workspace, bench),
+        Command::Crash(crash) => crash::run(&workspace, crash),
         Command::Tidy => tidy::run(&workspace),
     }
 }

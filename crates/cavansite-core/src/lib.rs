@@ -13,6 +13,7 @@ pub mod events;
 pub mod identity;
 pub mod limits;
 pub mod model;
+mod recent;
 pub mod secret;
 pub mod store;
 

@@ -13,5 +13,6 @@ pub mod error;
 pub mod identity;
 pub mod paging;
 pub mod realtime;
+pub mod text;
 pub mod time;
 pub mod version;

@@ -1,6 +1,6 @@
 //! Where a user's files are (the XDG base directories), and how private files are written.
 
-use std::io::{self, Write};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use crate::platform;
@@ -34,7 +34,7 @@ fn user_directory(variable: &str, below_home: &str) -> io::Result<PathBuf> {
 }
 
 /// Writes a file whole or not at all, readable by its owner alone.
-pub(crate) fn write_private(path: &Path, contents: &[u8]) -> io::Result<()> {
+pub(crate) fn write_private(path: &Path, mut contents: impl Read) -> io::Result<()> {
     let directory = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
@@ -42,13 +42,13 @@ pub(crate) fn write_private(path: &Path, contents: &[u8]) -> io::Result<()> {
     let mut file = tempfile::Builder::new()
         .prefix(".cavansite-")
         .tempfile_in(directory)?;
-    file.write_all(contents)?;
+    io::copy(&mut contents, &mut file)?;
     file.persist(path)?;
     Ok(())
 }
 
 /// Writes a file whole or not at all, readable by everybody.
-pub(crate) fn write_public(path: &Path, contents: &[u8]) -> io::Result<()> {
+pub(crate) fn write_public(path: &Path, contents: impl Read) -> io::Result<()> {
     write_private(path, contents)?;
     platform::allow_reading(path)
 }

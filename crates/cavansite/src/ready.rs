@@ -89,7 +89,7 @@ impl Published {
             ),
         }
         if let Some(path) = extra {
-            write_private(path, &contents).map_err(|error| {
+            write_private(path, contents.as_slice()).map_err(|error| {
                 io::Error::new(error.kind(), format!("{}: {error}", path.display()))
             })?;
             published.files.push(path.to_owned());

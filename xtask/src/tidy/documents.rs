@@ -6,17 +6,24 @@ use super::tree::Tree;
 const WITH_PATHS: [&str; 3] = ["ARCHITECTURE.md", "CONTRIBUTING.md", "README.md"];
 
 /// A path in a document begins with one of these.
-const FOLDERS: [&str; 6] = [
+const FOLDERS: [&str; 7] = [
     "crates/",
     "docs/",
     "xtask/",
     "bench/",
+    "crash/",
     "conformance/",
     ".ci/",
 ];
 
 /// The table of rules: `| rule | source | test |`.
 const BEHAVIOUR: &str = "docs/behaviour.md";
+
+/// The tables of promises: `| promise | attacked by |`.
+const GUARANTEES: &str = "docs/guarantees.md";
+
+/// What may stand in the place of a test.
+const ATTACK: &str = "cargo xtask crash ";
 
 /// Modules that do not open with what they are for.
 pub(super) fn headless_modules(tree: &Tree) -> Vec<String> {
@@ -93,9 +100,18 @@ fn expand(path: &str, found: &mut Vec<String>) {
     }
 }
 
-/// Rows of the table of rules whose test does not exist. Nothing while there is no such table.
+/// Rows of the tables of rules and promises whose test does not exist. Nothing while there is no
+/// such table.
 pub(super) fn missing_tests(tree: &Tree) -> Vec<String> {
-    let Some(text) = tree.text(BEHAVIOUR) else {
+    let mut faults = missing_proofs(tree, BEHAVIOUR, 3);
+    faults.extend(missing_proofs(tree, GUARANTEES, 2));
+    faults
+}
+
+/// Rows of a document's tables, of that many cells, whose last cell names no test or command that
+/// there is.
+fn missing_proofs(tree: &Tree, document: &str, columns: usize) -> Vec<String> {
+    let Some(text) = tree.text(document) else {
         return Vec::new();
     };
     let mut faults = Vec::new();
@@ -103,33 +119,35 @@ pub(super) fn missing_tests(tree: &Tree) -> Vec<String> {
         let Some(row) = line.trim().strip_prefix('|') else {
             continue;
         };
-        let cells: Vec<&str> = row
-            .trim_end_matches('|')
-            .split('|')
-            .map(str::trim)
-            .collect();
-        let [rule, _source, proof] = cells[..] else {
-            faults.push(format!("{BEHAVIOUR}:{number} does not have three cells"));
+        let row = row.trim_end_matches('|');
+        let cells: Vec<&str> = row.split('|').map(str::trim).collect();
+        let (Some(rule), Some(proof), true) = (cells.first(), cells.last(), cells.len() == columns)
+        else {
+            faults.push(format!("{document}:{number} does not have {columns} cells"));
             continue;
         };
-        if proof.starts_with("--") || proof.eq_ignore_ascii_case("test") {
+        if proof.starts_with("--") || ["Test", "Attacked by"].contains(proof) {
             continue;
         }
         let mut names = proof.split('`').skip(1).step_by(2).peekable();
         if names.peek().is_none() {
-            faults.push(format!("{BEHAVIOUR}:{number} names no test for: {rule}"));
+            faults.push(format!("{document}:{number} names no test for: {rule}"));
         }
         for name in names.filter(|name| !is_test(tree, name)) {
             faults.push(format!(
-                "{BEHAVIOUR}:{number} names {name}, which no file defines"
+                "{document}:{number} names {name}, which no file defines"
             ));
         }
     }
     faults
 }
 
-/// Whether a Rust file defines a function of this name (its module path is for the reader).
+/// Whether a Rust file defines a function of this name (its module path is for the reader), or the
+/// crash harness has a suite of that name.
 fn is_test(tree: &Tree, name: &str) -> bool {
+    if let Some(suite) = name.strip_prefix(ATTACK) {
+        return tree.contains(&format!("crash/src/{suite}.rs"));
+    }
     let name = name.rsplit("::").next().unwrap_or(name);
     let definition = format!("fn {name}(");
     tree.rust().any(|(_, text)| text.contains(&definition))
@@ -175,6 +193,26 @@ mod tests {
     fn a_document_that_is_gone_is_a_fault() {
         let faults = missing_paths(&Tree::of(&[("README.md", ""), ("CONTRIBUTING.md", "")]));
         assert_eq!(faults, ["ARCHITECTURE.md is missing"]);
+    }
+
+    #[test]
+    fn a_promise_without_an_attack_that_exists_is_a_fault() {
+        let faults = |attack: &str| {
+            let table = format!("| Promise | Attacked by |\n| --- | --- |\n| p | {attack} |\n");
+            missing_tests(&Tree::of(&[
+                ("docs/guarantees.md", &table),
+                ("crash/src/kills.rs", "//! K\n"),
+            ]))
+        };
+        assert_eq!(faults("`cargo xtask crash kills`"), [""; 0]);
+        assert_eq!(
+            faults("`cargo xtask crash storms`"),
+            ["docs/guarantees.md:3 names cargo xtask crash storms, which no file defines"]
+        );
+        assert_eq!(
+            faults("hope"),
+            ["docs/guarantees.md:3 names no test for: p"]
+        );
     }
 
     #[test]

@@ -6,6 +6,7 @@
 //! into either of the two characters.
 
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
+use quick_cache::sync::Cache;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -28,7 +29,11 @@ pub struct IssuedToken {
     pub expires_at: Timestamp,
 }
 
+/// Tokens that are known to be good, with what they say; about 800 bytes each.
+const KNOWN_TOKENS_MAX: u64 = 16 * 1024;
+
 /// What a verified token says.
+#[derive(Clone)]
 pub(super) struct VerifiedClaims {
     pub(super) user: UserId,
     pub(super) scopes: Scopes,
@@ -63,6 +68,9 @@ pub(super) struct TokenKey {
     resource: Uuid,
     /// What the `key` claim may be, by slot.
     key_names: [String; 2],
+    /// Tokens whose signature was checked by this key. A client sends the same one with every
+    /// request, and checking it takes longer than all else that is done to say who is asking.
+    known: Cache<Box<str>, VerifiedClaims>,
 }
 
 impl TokenKey {
@@ -84,6 +92,7 @@ impl TokenKey {
             validation,
             resource: installation.resource,
             key_names: KeySlot::ALL.map(name),
+            known: crate::recent::cache(KNOWN_TOKENS_MAX),
         }
     }
 
@@ -117,7 +126,24 @@ impl TokenKey {
         Ok(IssuedToken { token, expires_at })
     }
 
+    /// What a token says, if it is good at that time. Whether it is revoked is another question.
     pub(super) fn verify(&self, token: &str, now: Timestamp) -> Result<VerifiedClaims> {
+        let is_current = |claims: &VerifiedClaims| claims.expires_at > now;
+        if let Some(claims) = self.known.get(token) {
+            return is_current(&claims)
+                .then_some(claims)
+                .ok_or(Error::Unauthorized);
+        }
+        let claims = self.check(token)?;
+        if !is_current(&claims) {
+            return Err(Error::Unauthorized);
+        }
+        self.known.insert(token.into(), claims.clone());
+        Ok(claims)
+    }
+
+    /// Checks a token's signature and all it says but its end.
+    fn check(&self, token: &str) -> Result<VerifiedClaims> {
         if token.len() > TOKEN_BYTES_MAX {
             return Err(Error::Unauthorized);
         }
@@ -125,10 +151,7 @@ impl TokenKey {
             .map_err(|_| Error::Unauthorized)?
             .claims;
         let user = UserId::parse(&format!("8:{}", claims.skypeid)).ok_or(Error::Unauthorized)?;
-        let current = self.key_names.contains(&claims.key)
-            && user.belongs_to(self.resource)
-            && claims.exp.saturating_mul(1000) > now.as_millis();
-        if !current {
+        if !self.key_names.contains(&claims.key) || !user.belongs_to(self.resource) {
             return Err(Error::Unauthorized);
         }
         let scopes = claims
@@ -189,6 +212,8 @@ mod tests {
                 .is_ok()
         );
         assert!(key.verify(&issued.token, issued.expires_at).is_err());
+        assert_eq!(key.known.len(), 1);
+        assert_eq!(key.known.capacity(), KNOWN_TOKENS_MAX);
     }
 
     #[test]
@@ -234,5 +259,6 @@ mod tests {
         ] {
             assert!(key.verify(&forged, ISSUED).is_err(), "{forged}");
         }
+        assert_eq!(key.known.len(), 0);
     }
 }

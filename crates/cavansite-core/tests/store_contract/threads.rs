@@ -20,6 +20,7 @@ contract!(
     a_thread_that_is_not_ones_own_is_refused_by_every_operation,
     the_list_is_by_newest_activity_and_comes_in_pages,
     the_list_leaves_out_older_activity_and_foreign_and_deleted_threads,
+    a_list_that_was_read_follows_every_change,
     an_edit_is_no_activity,
     a_removed_participant_lists_the_thread_as_it_was_at_the_removal,
     who_sees_no_message_yet_lists_the_thread_at_their_coming,
@@ -268,6 +269,73 @@ async fn the_list_leaves_out_older_activity_and_foreign_and_deleted_threads(worl
         [thread_id(3)]
     );
     assert_eq!(ids(world.threads(9).await), []);
+}
+
+async fn a_list_that_was_read_follows_every_change(world: World) {
+    let store = world.store();
+    let list = async |reader| {
+        let list = world.threads(reader).await.into_iter();
+        list.map(|item| (item.id, item.last_message_at, item.topic))
+            .collect::<Vec<_>>()
+    };
+    let item = |number: u8, at, topic: &str| (thread_id(number), at, topic.to_owned());
+    world.thread(1, &[1, 2]).await;
+    let first = world.now();
+    assert_eq!(list(2).await, [item(1, first, "topic 1")]);
+    world.pass(10);
+    world.thread(2, &[1]).await;
+    world.add(1, thread_id(2), 2, Timestamp::EPOCH).await;
+    let second = world.now();
+    let both = [item(2, second, "topic 2"), item(1, first, "topic 1")];
+    assert_eq!(list(2).await, both);
+    world.pass(10);
+    world.remove(1, thread_id(1), 2).await;
+    let removed = world.now();
+    world.pass(10);
+    world.send(1, thread_id(1), "unseen").await.unwrap();
+    let both = [item(1, removed, "topic 1"), item(2, second, "topic 2")];
+    assert_eq!(list(2).await, both);
+    // Back, with a history that begins later.
+    let bound = world.now().plus_millis(100);
+    world.pass(10);
+    world.add(1, thread_id(1), 2, bound).await;
+    let back = world.now();
+    world
+        .send(1, thread_id(1), "before the bound")
+        .await
+        .unwrap();
+    assert_eq!(list(2).await[0], item(1, back, "topic 1"));
+    world.pass(10);
+    let change = ThreadChange {
+        topic: Some("other".to_owned()),
+        ..ThreadChange::default()
+    };
+    let changed = store.update_thread(&user(1), thread_id(2), change).await;
+    changed.unwrap();
+    let third = world.now();
+    let both = [item(2, third, "other"), item(1, back, "topic 1")];
+    assert_eq!(list(2).await, both);
+    store.delete_thread(&user(1), thread_id(2)).await.unwrap();
+    assert_eq!(list(2).await, both[1..]);
+    assert_eq!(list(2).await, both[1..]);
+    // A page skips what is deleted and is full all the same.
+    for number in 3..=6 {
+        world.pass(10);
+        world.thread(number, &[2]).await;
+    }
+    assert_eq!(list(2).await.len(), 5);
+    for number in [6, 4] {
+        let deleted = store.delete_thread(&user(2), thread_id(number)).await;
+        deleted.unwrap();
+    }
+    let page = ThreadPage {
+        start_time: Timestamp::EPOCH,
+        after: None,
+        limit: 2,
+    };
+    let items = store.list_threads(&user(2), page).await.unwrap();
+    let ids: Vec<_> = items.into_iter().map(|item| item.id).collect();
+    assert_eq!(ids, [thread_id(5), thread_id(3)]);
 }
 
 async fn an_edit_is_no_activity(mut world: World) {

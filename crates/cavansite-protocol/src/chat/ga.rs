@@ -286,7 +286,7 @@ pub struct ChatMessage<'a> {
 pub struct ChatMessageContent<'a> {
     /// The text of a user's message.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub message: Option<&'a str>,
+    pub message: Option<crate::text::Text<'a>>,
     /// The new topic.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub topic: Option<&'a str>,

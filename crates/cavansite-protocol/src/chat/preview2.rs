@@ -156,6 +156,7 @@ pub struct ChatMessage<'a> {
     /// Rises at each change.
     pub version: Decimal,
     /// The text, or the XML of a [`SystemContent`].
+    #[serde(serialize_with = "crate::text::serialize")]
     pub content: std::borrow::Cow<'a, str>,
     /// Present, perhaps empty, on users' messages.
     #[serde(skip_serializing_if = "Option::is_none")]

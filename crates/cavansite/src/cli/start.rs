@@ -6,9 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use base64::prelude::{BASE64_STANDARD, Engine};
+use cavansite_core::Error;
 use cavansite_core::clock::{Clock, SystemClock, SystemRandomness};
 use cavansite_core::model::{Installation, KeySlot};
-use cavansite_core::store::sqlite::{Durability, SqliteOptions, SqliteStore};
+use cavansite_core::store::sqlite::{self, Durability, SqliteOptions, SqliteStore};
 use tokio::sync::oneshot;
 
 use super::{Failure, dev};
@@ -69,9 +70,9 @@ pub(super) fn start(mode: Mode, settings: Settings) -> Result<(), Failure> {
         let temporary = TemporaryDirectory::create()?;
         (temporary.data(), Some(temporary))
     };
-    platform::create_private_directory(&data)
-        .map_err(|error| Failure::new(format!("{}: {error}", data.display())))?;
+    platform::create_private_directory(&data).map_err(|error| unusable(&data, &error))?;
     let data = std::path::absolute(data)?;
+    sqlite::recognise(&data).map_err(Failure::new)?;
 
     // Certificate and store have nothing to do with each other: they are made side by side.
     let (certificate, store) = std::thread::scope(|scope| {
@@ -98,6 +99,13 @@ pub(super) fn start(mode: Mode, settings: Settings) -> Result<(), Failure> {
     runtime.shutdown_background();
     drop(temporary);
     result
+}
+
+fn unusable(data: &Path, error: &impl std::fmt::Display) -> Failure {
+    Failure::new(format!(
+        "the data directory {} cannot be used: {error}: check its owner, its rights and the disk",
+        data.display()
+    ))
 }
 
 fn open_store(settings: &Settings, data: &Path, temporary: bool) -> Result<SqliteStore, Failure> {
@@ -158,6 +166,10 @@ fn open_authority(
     }
     let names = Name::standard_and(&extra);
     let (authority, origin) = Authority::open(&directory, &names, SystemClock.now())?;
+    // The emulator's is made anew without much ado; that of a server is what its clients trust.
+    if mode == Mode::Serve && origin != Origin::Kept {
+        authority.sync()?;
+    }
     match origin {
         Origin::Kept => {}
         Origin::Made => tracing::info!(file = %authority.file().display(), "made a local CA"),
@@ -190,7 +202,9 @@ impl Server {
         tracing::info!(
             writes = writes.requests,
             groups = writes.groups,
-            "the store is closed; the writes of a group shared one sync"
+            reads = store.reads(),
+            "the store is closed; the writes of a group shared one sync, the reads went to the \
+             database"
         );
         result
     }
@@ -278,7 +292,13 @@ impl Server {
             body_bytes_max: self.settings.http.body_bytes_max,
             own_hosts_only: is_emulator && !self.settings.listens_beyond_loopback(),
         };
-        let state = AppState::new(store, options).await.map_err(Failure::new)?;
+        let state = AppState::new(store, options)
+            .await
+            .map_err(|error| match error {
+                // The first start writes: a full disk shows here at the latest.
+                Error::Store(failure) => unusable(&self.data, &failure),
+                other => Failure::new(other),
+            })?;
         Ok(Arc::new(state))
     }
 
@@ -321,7 +341,12 @@ impl Server {
             let published = Published::publish(&ready, extra.as_deref())?;
             Ok::<_, std::io::Error>((ready, published))
         });
-        let (ready, published) = published.await.map_err(Failure::new)??;
+        let published = published.await.map_err(Failure::new)?;
+        let (ready, published) = published.map_err(|error| {
+            Failure::new(format!(
+                "{error}: check that place, its rights and the disk"
+            ))
+        })?;
         running.ready = ready;
         let ready = &running.ready;
         tracing::info!(endpoint = ready.endpoint, data = %self.data.display(), "listening");

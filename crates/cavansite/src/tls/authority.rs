@@ -159,6 +159,25 @@ impl Authority {
         })
     }
 
+    /// Has the files of a new CA survive a power cut, and their names; the directory's may be new
+    /// too.
+    pub fn sync(&self) -> Result<(), TlsError> {
+        let key = self.file.with_file_name(KEY_FILE);
+        let names = self
+            .file
+            .ancestors()
+            .skip(1)
+            .take(if cfg!(unix) { 2 } else { 0 });
+        for path in [key.as_path(), &self.file].into_iter().chain(names) {
+            let synced = File::open(path).and_then(|file| file.sync_all());
+            synced.map_err(|error| TlsError::File {
+                path: path.to_owned(),
+                error,
+            })?;
+        }
+        Ok(())
+    }
+
     /// The file with the CA's certificate.
     pub fn file(&self) -> &Path {
         &self.file

@@ -32,7 +32,7 @@ const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
     /// A file could not be read or written.
-    #[error("{}: {error}", path.display())]
+    #[error("{}: {error}: check that file, its rights and the disk", path.display())]
     File {
         /// The file.
         path: PathBuf,

@@ -6,5 +6,6 @@ mod certificates;
 mod commands;
 mod harness;
 mod listening;
+mod refusals;
 mod settings;
 mod stopping;

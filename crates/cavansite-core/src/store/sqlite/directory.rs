@@ -54,15 +54,58 @@ pub(super) fn create_database(
 ) -> Result<(), OpenError> {
     let new = directory.join(NEW_DATABASE);
     private().create(true).truncate(true).open(&new)?;
-    fill(&new)?;
     let synced = durability == Durability::Synced;
+    let filled = fill(&new).and_then(|()| {
+        if synced {
+            File::open(&new)?.sync_all()?;
+        }
+        Ok(())
+    });
+    if let Err(error) = filled {
+        // The next start would make it anew; on a full disk its pages are better free.
+        let _ = fs::remove_file(&new);
+        return Err(error);
+    }
     if synced {
-        File::open(&new)?.sync_all()?;
+        // Before the database has its name: with it, no later start comes here again.
+        sync_names_above(directory)?;
     }
     fs::rename(&new, database(directory))?;
-    // The name is in the directory, which is synced apart; systems without that sync it themselves.
-    if synced && cfg!(unix) {
+    if synced {
+        sync_names(directory)?;
+    }
+    Ok(())
+}
+
+/// Syncs a log that a process left which was killed: what is read from it may not be on the disk
+/// yet, and is as good as acknowledged once it is shown.
+pub(super) fn sync_log(directory: &Path) -> io::Result<()> {
+    match File::open(directory.join(LOG)) {
+        Ok(log) if log.metadata()?.len() > 0 => {
+            log.sync_all()?;
+            sync_names(directory)
+        }
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// Syncs the names in a directory. Systems other than Unix do that themselves.
+fn sync_names(directory: &Path) -> io::Result<()> {
+    if cfg!(unix) {
         File::open(directory)?.sync_all()?;
+    }
+    Ok(())
+}
+
+/// Syncs the directory's own name, and those of the directories above, which may be as new.
+fn sync_names_above(directory: &Path) -> io::Result<()> {
+    for above in std::path::absolute(directory)?.ancestors().skip(1) {
+        match sync_names(above) {
+            // One that may not be read was not made by this user, so its names are not new.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
+            synced => synced?,
+        }
     }
     Ok(())
 }

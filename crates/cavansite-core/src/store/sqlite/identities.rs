@@ -1,38 +1,17 @@
 //! The installation and its identities.
 
 use async_trait::async_trait;
-use quick_cache::OptionsBuilder;
-use quick_cache::sync::{Cache, DefaultLifecycle};
-use quick_cache::{DefaultHashBuilder, UnitWeighter};
 use rusqlite::{Connection, OptionalExtension, params};
 use uuid::Uuid;
 
 use super::queue::Outcome;
 use super::read::failed;
 use super::transaction::{Batch, Transaction};
-use super::{IDENTITIES_MAX, SqliteStore, row};
+use super::{SqliteStore, row};
 use crate::error::{Error, Result, StoreFailure};
 use crate::model::{AccessKey, Identity, Installation, Timestamp, UserId};
 use crate::secret::Secret;
 use crate::store::IdentityStore;
-
-/// The identities that were asked for lately; small until it is filled.
-pub(super) fn cache() -> Cache<UserId, Identity> {
-    const ITEMS_AT_FIRST: usize = 64;
-    match OptionsBuilder::new()
-        .estimated_items_capacity(ITEMS_AT_FIRST)
-        .weight_capacity(IDENTITIES_MAX)
-        .build()
-    {
-        Ok(options) => Cache::with_options(
-            options,
-            UnitWeighter,
-            DefaultHashBuilder::default(),
-            DefaultLifecycle::default(),
-        ),
-        Err(_) => Cache::new(ITEMS_AT_FIRST),
-    }
-}
 
 /// The installation that the database holds; `None` also where there is no table yet.
 pub(super) fn read_installation(connection: &Connection) -> rusqlite::Result<Option<Installation>> {

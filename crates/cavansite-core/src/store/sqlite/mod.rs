@@ -3,8 +3,8 @@
 //! The layout and why it is so: docs/adr/0002-sqlite-layout.md. In short: one writer thread commits
 //! in groups (`writer`); a send is one row at the end of a table, whose index is settled behind
 //! (`settle`); what threads need to be written to is in the writer's memory (`state`), what
-//! they need to be read from in the readers' (`cache`). The lock on the directory is what makes
-//! that memory sound: nobody else writes.
+//! they need to be read from in the readers' (`cache`, `lists`). The lock on the directory is what
+//! makes that memory sound: nobody else writes.
 //!
 //! `identities`, `threads`, `participants` and `messages` hold the SQL of their area.
 
@@ -12,7 +12,10 @@ mod cache;
 mod checkpoint;
 mod directory;
 mod erase;
+#[cfg(feature = "fault-injection")]
+mod fault;
 mod identities;
+mod lists;
 mod messages;
 mod participants;
 mod queue;
@@ -45,6 +48,7 @@ use crate::limits::Limits;
 use crate::model::{Identity, Installation, UserId};
 use crate::store::EventSource;
 use cache::ThreadCache;
+use lists::ThreadLists;
 use queue::{End, Outcome, Queue};
 use read::Readers;
 use settle::Unsettled;
@@ -114,6 +118,12 @@ pub enum OpenError {
         /// Where its database should be.
         database: PathBuf,
     },
+    /// The database is ours and has no schema.
+    #[error("{} holds no schema: restore the data directory from a backup", file.display())]
+    NoSchema {
+        /// The database.
+        file: PathBuf,
+    },
     /// A later version of Cavansite wrote the database.
     #[error(
         "{} was written by a newer Cavansite (schema {found}, this one knows {known}): start that \
@@ -152,6 +162,7 @@ struct Shared {
     queue: Queue,
     readers: Arc<Readers>,
     threads: ThreadCache,
+    lists: ThreadLists,
     unsettled: Unsettled,
     identities: Cache<UserId, Identity>,
     limits: Limits,
@@ -202,9 +213,12 @@ impl SqliteStore {
         let shared = Arc::new(Shared {
             queue: Queue::new(limits.write_queue_max),
             readers: Arc::new(Readers::new(database.clone())),
-            threads: ThreadCache::new(memory - memory / writer::STATE_SHARE),
+            threads: ThreadCache::new(
+                memory - memory / writer::STATE_SHARE - memory / writer::LISTS_SHARE,
+            ),
+            lists: ThreadLists::new(memory / writer::LISTS_SHARE),
             unsettled: Unsettled::default(),
-            identities: identities::cache(),
+            identities: crate::recent::cache(IDENTITIES_MAX),
             limits,
             clock,
             sink: OnceLock::new(),
@@ -256,6 +270,11 @@ impl SqliteStore {
             groups: self.shared.groups.load(Relaxed),
             requests: self.shared.requests.load(Relaxed),
         }
+    }
+
+    /// How many reads went to the database so far: all others were answered from memory.
+    pub fn reads(&self) -> u64 {
+        self.shared.readers.begun()
     }
 
     async fn write<T, F>(&self, work: F) -> Result<T>
@@ -314,6 +333,12 @@ impl Drop for Ends {
     fn drop(&mut self) {
         self.shared.queue.abandon();
     }
+}
+
+/// Refuses a directory whose database is somebody else's, or whose log has lost its database, by
+/// looking alone. Opening would refuse it too; this is for who writes beside the database before.
+pub fn recognise(directory: &Path) -> Result<(), OpenError> {
+    directory::look(&directory::database(directory)).map(drop)
 }
 
 /// The installation of a data directory, read beside a running server; `None` where none was

@@ -193,6 +193,7 @@ fn add(
             participant,
         };
         write_member(tx, state.record.number, &member, appended.created_at)?;
+        tx.joined(&state.record, &member, appended.created_at);
         members.push((member.participant.user.clone(), member));
     }
     state.change_members(|present| present.extend(members));

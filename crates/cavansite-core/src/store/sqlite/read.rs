@@ -2,7 +2,7 @@
 //! threads.
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rusqlite::{Connection, OptionalExtension, params};
@@ -28,6 +28,7 @@ pub(super) struct Readers {
     idle: Mutex<Vec<Connection>>,
     free: Arc<Semaphore>,
     waiting: AtomicUsize,
+    begun: AtomicU64,
 }
 
 impl Readers {
@@ -38,7 +39,13 @@ impl Readers {
             idle: Mutex::default(),
             free: Arc::new(Semaphore::new(READERS_MAX)),
             waiting: AtomicUsize::new(0),
+            begun: AtomicU64::new(0),
         }
+    }
+
+    /// How many reads have had a connection so far.
+    pub(super) fn begun(&self) -> u64 {
+        self.begun.load(Relaxed)
     }
 
     /// Does the work on a blocking thread with a connection.
@@ -54,6 +61,7 @@ impl Readers {
                 .await
                 .map_err(|_| StoreFailure::new("the store is closed"))?
         };
+        self.begun.fetch_add(1, Relaxed);
         let readers = Arc::clone(self);
         let read = tokio::task::spawn_blocking(move || {
             let _permit = permit;

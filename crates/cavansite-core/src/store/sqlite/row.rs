@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use rusqlite::types::{FromSqlError, Type};
-use rusqlite::{Connection, OptionalExtension, Row, params};
+use rusqlite::{CachedStatement, Connection, OptionalExtension, Row, params};
 use serde::{Deserialize, Serialize};
 
 use crate::model::{
@@ -153,6 +153,8 @@ impl<'a> ContentColumns<'a> {
 /// Reads message rows of one page: senders that were looked up once are shared.
 pub(super) struct MessageReader<'c> {
     pub(super) connection: &'c Connection,
+    /// Taken out of the connection's cache once, and not for each row.
+    message: Option<CachedStatement<'c>>,
     users: HashMap<i64, UserId>,
 }
 
@@ -161,21 +163,26 @@ impl<'c> MessageReader<'c> {
     pub(super) fn new(connection: &'c Connection) -> Self {
         Self {
             connection,
+            message: None,
             users: HashMap::new(),
         }
     }
 
     /// The message in that row of the table, if the row is there.
     pub(super) fn get(&mut self, row: i64) -> Sql<Option<Arc<Message>>> {
-        let connection = self.connection;
-        connection
-            .prepare_cached(concat!(
+        let mut statement = match self.message.take() {
+            Some(statement) => statement,
+            None => self.connection.prepare_cached(concat!(
                 "SELECT ",
                 message_columns!(),
                 " FROM messages WHERE row = ?1"
-            ))?
+            ))?,
+        };
+        let message = statement
             .query_row(params![row], |row| self.read(row))
-            .optional()
+            .optional();
+        self.message = Some(statement);
+        message
     }
 
     /// The message in a result row that has the columns of `message_columns!`.

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
 use super::{Durability, OpenError, directory};
@@ -38,6 +39,8 @@ pub(super) fn open(directory: &Path, durability: Durability) -> Result<Connectio
             connection.close().map_err(|(_, error)| error)?;
             Ok(())
         })?;
+    } else if durability == Durability::Synced {
+        directory::sync_log(directory)?;
     }
     let mut connection =
         open_for_writing(&database, durability).map_err(|error| opening(&database, error))?;
@@ -59,6 +62,8 @@ pub(super) fn open_for_writing(
         Durability::Synced => "FULL",
         Durability::None => "OFF",
     };
+    #[cfg(feature = "fault-injection")]
+    let synchronous = super::fault::synchronous(synchronous);
     connection.pragma_update(None, "synchronous", synchronous)?;
     connection.pragma_update(None, "secure_delete", true)?;
     // The writer does it after it has answered.
@@ -79,6 +84,12 @@ pub(super) fn version(connection: &Connection, database: &Path) -> Result<i64, O
     let version = connection
         .query_row("PRAGMA user_version", [], |row| row.get(0))
         .map_err(|error| opening(database, error))?;
+    // A new database gets its name with its schema in it.
+    if version < 1 {
+        return Err(OpenError::NoSchema {
+            file: database.to_owned(),
+        });
+    }
     if version > newest() {
         return Err(OpenError::Newer {
             file: database.to_owned(),
@@ -91,9 +102,10 @@ pub(super) fn version(connection: &Connection, database: &Path) -> Result<i64, O
 
 /// What a failure to open says to the operator.
 pub(super) fn opening(database: &Path, error: rusqlite::Error) -> OpenError {
-    use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase};
+    use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase, Unknown};
     match error.sqlite_error_code() {
-        Some(DatabaseCorrupt | NotADatabase) => OpenError::Damaged {
+        // Unknown is what a table that is missing is told by.
+        Some(DatabaseCorrupt | NotADatabase | Unknown) => OpenError::Damaged {
             file: database.to_owned(),
             source: error,
         },
@@ -104,6 +116,9 @@ pub(super) fn opening(database: &Path, error: rusqlite::Error) -> OpenError {
 fn settle(connection: &Connection) -> rusqlite::Result<()> {
     connection.busy_timeout(BUSY_TIMEOUT)?;
     connection.set_prepared_statement_cache_capacity(64);
+    // Plans do not depend on bound values: SQLite would else look at them where a partial index
+    // may apply, and prepare the statement anew whenever they change.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     // A mapped file turns an I/O error into a signal.
     connection.pragma_update(None, "mmap_size", 0)?;
     Ok(())

@@ -1,11 +1,13 @@
 //! Threads: creating, listing, changing, deleting.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::cache::{Posted, Publication};
+use super::lists::ListedThread;
 use super::messages::merge;
 use super::participants::{initiator, participant, write_member};
 use super::queue::Outcome;
@@ -19,7 +21,7 @@ use crate::error::{Error, Result};
 use crate::events::{Audience, Change};
 use crate::model::{
     MessageContent, MessageId, Metadata, NewThread, Participant, Thread, ThreadChange, ThreadId,
-    ThreadSummary, Timestamp, UserId,
+    ThreadSummary, UserId,
 };
 use crate::store::{ThreadPage, ThreadStore};
 
@@ -100,6 +102,9 @@ fn create(batch: &mut Batch<'_>, new: NewThread) -> Outcome<Thread> {
         thread: thread.clone(),
     };
     let mut state = ThreadState::new(record, members, before);
+    for member in state.members.0.values() {
+        tx.joined(&state.record, member, tx.now);
+    }
     let added = MessageContent::ParticipantsAdded {
         initiator: thread.created_by.clone(),
         initiator_display_name: name.clone(),
@@ -281,83 +286,104 @@ fn delete(batch: &mut Batch<'_>, caller: &UserId, thread: ThreadId) -> Outcome<(
     Ok(())
 }
 
-/// A thread of somebody's, as their row and the thread's tell of it.
-struct Listed {
-    number: i64,
-    summary: ThreadSummary,
-    share_history_time: Timestamp,
-    joined_at: Timestamp,
-    /// For who was removed, when.
-    removed_at: Option<Timestamp>,
-}
-
 fn list(
     connection: &Connection,
     shared: &Shared,
     caller: &UserId,
-    page: ThreadPage,
+    mut page: ThreadPage,
 ) -> rusqlite::Result<Vec<ThreadSummary>> {
+    let user = connection
+        .prepare_cached("SELECT user FROM users WHERE id = ?1")?
+        .query_row(params![caller.as_str()], |row| row.get(0))
+        .optional()?;
+    let Some(user) = user else {
+        return Ok(Vec::new());
+    };
+    let list = shared.lists.get_or_insert(user);
+    let limit = page.limit;
+    let mut summaries = Vec::new();
+    loop {
+        let Some(places) = list.places(&page) else {
+            let _turn = list.turn_to_fill();
+            if list.places(&page).is_none() {
+                let threads = read_list(connection, shared, user)?;
+                shared.lists.fill(&list, threads);
+            }
+            continue;
+        };
+        let is_last = places.len() < page.limit;
+        let _snapshot = Snapshot::begin(connection)?;
+        // The topic that the user may know, unless the thread is deleted.
+        let mut topic = connection.prepare_cached(
+            "SELECT ifnull(p.removed_topic, t.topic) FROM threads t JOIN participants p \
+             ON p.thread = t.thread WHERE t.thread = ?1 AND p.user = ?2 AND t.deleted_at IS NULL",
+        )?;
+        for place in places {
+            page.after = Some((place.at, place.id));
+            let found = topic.query_row(params![place.thread, user], |row| row.get(0));
+            match found.optional()? {
+                Some(topic) => summaries.push(ThreadSummary {
+                    id: place.id,
+                    topic,
+                    last_message_at: place.at,
+                }),
+                None => shared.lists.leave_out(&list, place.thread),
+            }
+        }
+        page.limit = limit - summaries.len();
+        // More is needed only where some of these were deleted.
+        if is_last || page.limit == 0 {
+            return Ok(summaries);
+        }
+    }
+}
+
+/// All threads of a user that are not deleted, in no order.
+fn read_list(
+    connection: &Connection,
+    shared: &Shared,
+    user: i64,
+) -> rusqlite::Result<Vec<(i64, ListedThread)>> {
     let numbers = connection
-        .prepare_cached(
-            "SELECT thread FROM participants WHERE user = (SELECT user FROM users WHERE id = ?1)",
-        )?
-        .query_map(params![caller.as_str()], |row| row.get(0))?
+        .prepare_cached("SELECT thread FROM participants WHERE user = ?1")?
+        .query_map(params![user], |row| row.get(0))?
         .collect::<rusqlite::Result<Vec<i64>>>()?;
     // What waits to be settled is taken before the snapshot begins.
-    let mut newest: std::collections::HashMap<i64, Option<(i64, i64)>> = numbers
+    let mut newest: HashMap<i64, Option<(i64, i64)>> = numbers
         .into_iter()
         .map(|number| (number, shared.unsettled.newest(number)))
         .collect();
     let _snapshot = Snapshot::begin(connection)?;
-    let mut summaries = Vec::new();
-    for listed in read_list(connection, caller)? {
-        let Some(waiting) = newest.remove(&listed.number) else {
-            // It came in after the look at what waits, and so after the request.
+    let mut statement = connection.prepare_cached(
+        "SELECT t.thread, t.id, p.share_history_time, p.joined_at, p.removed_at \
+         FROM participants p JOIN threads t ON t.thread = p.thread \
+         WHERE p.user = ?1 AND t.deleted_at IS NULL",
+    )?;
+    let mut rows = statement.query(params![user])?;
+    let mut threads = Vec::new();
+    while let Some(columns) = rows.next()? {
+        let number = columns.get(0)?;
+        let Some(waiting) = newest.remove(&number) else {
+            // It came in after the look at what waits; the writer tells the list of it.
             continue;
         };
-        let mut summary = listed.summary;
-        let last = match listed.removed_at {
-            Some(at) => Some(at),
-            None => match shared.threads.newest_created_at(summary.id) {
+        let id = ThreadId::from_bytes(columns.get(1)?);
+        let joined_at = row::timestamp(columns, 3)?;
+        let last = match row::timestamp_or_null(columns, 4)? {
+            Some(removed_at) => Some(removed_at),
+            None => match shared.threads.newest_created_at(id) {
                 Some(at) => Some(at),
-                None => Counters::read(connection, listed.number, waiting)?
+                None => Counters::read(connection, number, waiting)?
                     .map(|counters| counters.newest_created_at),
             },
         };
-        // Who may see no message yet knows at least when they came in.
-        summary.last_message_at = last
-            .filter(|at| *at >= listed.share_history_time)
-            .unwrap_or(listed.joined_at);
-        summaries.push(summary);
+        let listed = ListedThread {
+            id,
+            share_history_time: row::timestamp(columns, 2)?,
+            joined_at,
+            last_message_at: last.unwrap_or(joined_at),
+        };
+        threads.push((number, listed));
     }
-    let key = |summary: &ThreadSummary| (summary.last_message_at, summary.id);
-    summaries.retain(|summary| {
-        summary.last_message_at >= page.start_time
-            && page.after.is_none_or(|after| key(summary) < after)
-    });
-    summaries.sort_unstable_by_key(|summary| std::cmp::Reverse(key(summary)));
-    summaries.truncate(page.limit);
-    Ok(summaries)
-}
-
-fn read_list(connection: &Connection, caller: &UserId) -> rusqlite::Result<Vec<Listed>> {
-    let mut statement = connection.prepare_cached(
-        "SELECT t.thread, t.id, ifnull(p.removed_topic, t.topic), p.share_history_time, \
-         p.joined_at, p.removed_at FROM participants p JOIN threads t ON t.thread = p.thread \
-         WHERE p.user = (SELECT user FROM users WHERE id = ?1) AND t.deleted_at IS NULL",
-    )?;
-    let listed = statement.query_map(params![caller.as_str()], |columns| {
-        Ok(Listed {
-            number: columns.get(0)?,
-            summary: ThreadSummary {
-                id: ThreadId::from_bytes(columns.get(1)?),
-                topic: columns.get(2)?,
-                last_message_at: Timestamp::EPOCH,
-            },
-            share_history_time: row::timestamp(columns, 3)?,
-            joined_at: row::timestamp(columns, 4)?,
-            removed_at: row::timestamp_or_null(columns, 5)?,
-        })
-    })?;
-    listed.collect()
+    Ok(threads)
 }

@@ -6,10 +6,11 @@ use rusqlite::{Connection, params};
 
 use super::Shared;
 use super::cache::{Posted, Publication};
+use super::lists::{Activity, ListedThread};
 use super::queue::Outcome;
 use super::row::ContentColumns;
 use super::settle::{Key, Unsettled};
-use super::state::{Counters, ThreadState, ThreadStates};
+use super::state::{Counters, Member, ThreadRecord, ThreadState, ThreadStates};
 use crate::events::{Audience, Change, EventKind, ThreadEvent};
 use crate::limits::Limits;
 use crate::model::{
@@ -44,6 +45,8 @@ pub(super) struct Effects {
     pub(super) superseded: Vec<Key>,
     /// What readers are to be shown.
     pub(super) publications: Vec<(ThreadId, Publication)>,
+    /// What moves threads in lists.
+    pub(super) activities: Vec<Activity>,
     /// Identities as they are now.
     pub(super) identities: Vec<Identity>,
     /// What is to be told, in order.
@@ -67,6 +70,7 @@ impl<'a> Transaction<'a> {
                 appended: Vec::new(),
                 superseded: Vec::new(),
                 publications: Vec::new(),
+                activities: Vec::new(),
                 identities: Vec::new(),
                 events: Vec::new(),
                 deleted: Vec::new(),
@@ -103,6 +107,11 @@ impl<'a> Transaction<'a> {
             newest_created_at: message.created_at,
             ..counters
         };
+        self.effects.activities.push(Activity::Message {
+            thread: number,
+            at: message.created_at,
+            members: Arc::clone(&state.members),
+        });
         Ok(Appended {
             id: message.id,
             created_at: message.created_at,
@@ -235,6 +244,20 @@ impl<'a> Transaction<'a> {
             version: Version(version),
             thread_created_at: thread.created_at,
             change,
+        });
+    }
+
+    /// Has the thread in the list of somebody who comes into it, once that is committed.
+    pub(super) fn joined(&mut self, record: &ThreadRecord, member: &Member, at: Timestamp) {
+        self.effects.activities.push(Activity::Joined {
+            user: member.number,
+            thread: record.number,
+            listed: ListedThread {
+                id: record.thread.id,
+                share_history_time: member.participant.share_history_time,
+                joined_at: at,
+                last_message_at: at,
+            },
         });
     }
 

@@ -116,19 +116,21 @@ impl Writer {
         }
         self.threads.evict();
         self.shared.threads.evict();
+        self.shared.lists.evict();
         if !self.in_doubt {
             self.checkpointer.copy_if_due(&self.connection);
         }
     }
 
     /// Carries out a group. On an error nothing of it stands, as far as anybody is told.
-    fn commit(&mut self, requests: &mut [Box<dyn Request>]) -> rusqlite::Result<()> {
+    fn commit(&mut self, requests: &mut Vec<Box<dyn Request>>) -> rusqlite::Result<()> {
         if self.in_doubt {
             self.recover()?;
         }
         let shared = Arc::clone(&self.shared);
         let unsettled = &shared.unsettled;
-        let mut settles_for = requests.len();
+        let count = requests.len();
+        let mut settles_for = count;
         if self.erasing.waits_for(unsettled) {
             self.settling.start_run(unsettled);
             settles_for = settles_for.max(SETTLE_TO_ERASE);
@@ -141,21 +143,24 @@ impl Writer {
             threads: &mut self.threads,
             tx: Transaction::new(&self.connection, &shared, self.settling.newest_row()),
         };
-        for request in &mut *requests {
+        for request in requests.iter_mut() {
             request.work(&mut batch)?;
         }
         let Transaction { now, effects, .. } = batch.tx;
         let erased = self
             .erasing
             .erase_some(&self.connection, unsettled, now, false)?;
+        #[cfg(feature = "fault-injection")]
+        super::fault::answer_first(requests);
         commit(&self.connection)?;
         shared.groups.fetch_add(1, Relaxed);
-        shared.requests.fetch_add(requests.len() as u64, Relaxed);
+        shared.requests.fetch_add(count as u64, Relaxed);
         self.settling.committed(unsettled, step, &effects);
         self.erasing.committed(erased, effects.deleted);
         for (thread, publication) in effects.publications {
             shared.threads.publish(thread, publication);
         }
+        shared.lists.publish(effects.activities);
         for identity in effects.identities {
             shared
                 .identities
@@ -271,8 +276,10 @@ impl Writer {
     }
 }
 
-/// The writer's threads take this part of `thread_cache_bytes_max`; readers' views take the rest.
+/// The writer's threads take this part of `thread_cache_bytes_max`, lists of threads that; readers'
+/// views take the rest.
 pub(super) const STATE_SHARE: usize = 2;
+pub(super) const LISTS_SHARE: usize = 8;
 
 fn begin(connection: &Connection) -> rusqlite::Result<()> {
     connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;

@@ -20,6 +20,7 @@ use cavansite_protocol::chat::ga::{
 };
 use cavansite_protocol::chat::since::Feature;
 use cavansite_protocol::paging::Collection;
+use cavansite_protocol::text::Text;
 use cavansite_protocol::time::DateTime;
 use cavansite_protocol::version::ChatApiVersion;
 
@@ -167,7 +168,7 @@ impl ChatShape for Ga {
             .iter()
             .map(|message| wire_message(version, message))
             .collect();
-        Json::ok(&Collection { value, next_link })
+        Json::messages(&Collection { value, next_link }, messages)
     }
 
     fn participants(
@@ -371,7 +372,7 @@ fn fill_in_user_message<'a>(
     if sent.format == TextFormat::Html {
         wire.r#type = "html";
     }
-    wire.content.message = Some(&sent.content);
+    wire.content.message = Some(Text(&sent.content));
     wire.sender_display_name = Some(&sent.sender_display_name);
     wire.sender_communication_identifier =
         Some(CommunicationIdentifierModel::user(sent.sender.as_str()));

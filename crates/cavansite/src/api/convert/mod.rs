@@ -2,14 +2,18 @@
 //! and from the model. Handlers see this trait alone, and so know no version.
 
 mod ga;
+mod json;
 mod preview2;
+
+use std::sync::Arc;
 
 use axum::http::StatusCode;
 use cavansite_core::chat::{
     CreatedThread, MessageToSend, ParticipantToAdd, Refusal, RefusedParticipant, ThreadToCreate,
 };
 use cavansite_core::model::{
-    Message, MessageChange, Participant, ReadReceipt, Thread, ThreadChange, ThreadId, ThreadSummary,
+    Message, MessageChange, MessageContent, Participant, ReadReceipt, Thread, ThreadChange,
+    ThreadId, ThreadSummary,
 };
 use cavansite_protocol::version::{ChatApiVersion, ChatFamily};
 use serde::Serialize;
@@ -62,7 +66,7 @@ pub(super) trait ChatShape: Send + Sync {
         &self,
         version: ChatApiVersion,
         thread: ThreadId,
-        messages: &[std::sync::Arc<Message>],
+        messages: &[Arc<Message>],
         next_link: Option<String>,
     ) -> Json;
     /// A page of people.
@@ -84,6 +88,12 @@ pub(super) fn shape(version: ChatApiVersion) -> &'static dyn ChatShape {
     }
 }
 
+/// What a message mostly takes on a page beside its content; a page's links take no more.
+const MESSAGE_BYTES: usize = 512;
+
+/// What most other answers take at first.
+const SMALL_BYTES: usize = 256;
+
 /// A rendered answer: its status and its JSON body.
 pub(super) struct Json {
     pub(super) status: StatusCode,
@@ -93,10 +103,22 @@ pub(super) struct Json {
 impl Json {
     /// Renders a value.
     pub(super) fn new(status: StatusCode, value: &impl Serialize) -> Self {
-        // Strings, numbers and maps of strings always serialise.
         Self {
             status,
-            body: serde_json::to_vec(value).unwrap_or_default(),
+            body: json::render(value, SMALL_BYTES),
+        }
+    }
+
+    /// Renders a page of messages, in a buffer that need not grow.
+    fn messages(page: &impl Serialize, messages: &[Arc<Message>]) -> Self {
+        let sizes = messages.iter().map(|message| match &message.content {
+            MessageContent::User(sent) => sent.content.len(),
+            _ => 0,
+        });
+        let bytes = sizes.sum::<usize>() + (messages.len() + 1) * MESSAGE_BYTES;
+        Self {
+            status: StatusCode::OK,
+            body: json::render(page, bytes),
         }
     }
 

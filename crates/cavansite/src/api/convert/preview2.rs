@@ -154,7 +154,7 @@ impl ChatShape for Preview2 {
             .iter()
             .map(|message| wire_message(&thread, message))
             .collect();
-        Json::ok(&Collection { value, next_link })
+        Json::messages(&Collection { value, next_link }, messages)
     }
 
     fn participants(

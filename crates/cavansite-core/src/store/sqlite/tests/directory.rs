@@ -118,6 +118,25 @@ async fn a_newer_schema_is_refused_untouched() {
 }
 
 #[tokio::test]
+async fn a_database_without_its_schema_or_a_table_is_refused_untouched() {
+    let directory = TempDir::new().unwrap();
+    let store = open(&directory);
+    store.close().await;
+    drop(store);
+    let data = directory.path().join("data");
+    let change = |sql: &str| {
+        let database = database(&directory);
+        database.execute_batch(sql).unwrap();
+    };
+    change("DROP TABLE engine");
+    let error = refused_untouched(&data);
+    assert!(matches!(error, OpenError::Damaged { .. }), "{error:?}");
+    change("PRAGMA user_version = 0");
+    let error = refused_untouched(&data);
+    assert!(matches!(error, OpenError::NoSchema { .. }), "{error:?}");
+}
+
+#[tokio::test]
 async fn a_damaged_database_is_refused_untouched() {
     let directory = TempDir::new().unwrap();
     let store = open(&directory);

@@ -4,7 +4,7 @@ use super::*;
 use crate::model::{Thread, Version};
 use crate::store::sqlite::cache::{Filling, Posted, Publication, ThreadCache, ThreadFacts};
 use crate::store::sqlite::state::{Member, Members, ThreadRecord};
-use crate::store::{IdentityStore, ParticipantStore};
+use crate::store::{IdentityStore, ParticipantStore, ThreadPage};
 
 #[tokio::test]
 async fn a_conversation_and_its_polls_touch_no_database() {
@@ -42,6 +42,9 @@ async fn a_first_page_is_read_once_and_then_kept_current() {
     drop(store);
     let store = open(&directory);
     assert_eq!(page(&store, thread, None, 100).await.len(), 100);
+    assert_eq!(store.reads(), 1);
+    assert_eq!(page(&store, thread, None, 100).await.len(), 100);
+    assert_eq!(store.reads(), 1);
     store.shared.readers.close();
     send(&store, thread, "new").await.unwrap();
     let again = page(&store, thread, None, 100).await;
@@ -93,6 +96,73 @@ async fn under_a_tiny_bound_everything_still_reads_right() {
             expected[usize::from(number)]
         );
     }
+}
+
+async fn listed(store: &SqliteStore, user_number: u8) -> Vec<ThreadId> {
+    let page = ThreadPage {
+        start_time: Timestamp::EPOCH,
+        after: None,
+        limit: 100,
+    };
+    let threads = store.list_threads(&user(user_number), page).await.unwrap();
+    threads.into_iter().map(|thread| thread.id).collect()
+}
+
+#[tokio::test]
+async fn a_list_of_threads_is_read_once_and_then_kept_in_order() {
+    let directory = TempDir::new().unwrap();
+    let store = open(&directory);
+    for number in 1..=30 {
+        thread(&store, number, &[1, 2]).await;
+    }
+    assert_eq!(listed(&store, 1).await.len(), 30);
+    // From here on nothing can be learnt of the newest messages from the database.
+    let other = database(&directory);
+    other
+        .execute_batch("DELETE FROM messages; DELETE FROM message_index")
+        .unwrap();
+    for number in [7, 19, 3] {
+        send(&store, id(number), "new").await.unwrap();
+    }
+    thread(&store, 31, &[2]).await;
+    thread(&store, 32, &[2, 1]).await;
+    let list = listed(&store, 1).await;
+    assert_eq!(list[..4], [id(32), id(3), id(19), id(7)]);
+    assert_eq!(list.len(), 31);
+}
+
+#[tokio::test]
+async fn lists_of_threads_are_held_under_their_bound() {
+    let directory = TempDir::new().unwrap();
+    let mut options = options(&directory.path().join("data"));
+    options.limits.thread_cache_bytes_max = 100_000;
+    let store = Arc::new(SqliteStore::open_with(options, 30).unwrap());
+    let bound = 100_000 / crate::store::sqlite::writer::LISTS_SHARE;
+    let users: Vec<u8> = (1..=100).collect();
+    for number in 1..=40 {
+        thread(&store, number, &users).await;
+    }
+    let mut expected: Vec<_> = (1..=40).rev().map(id).collect();
+    for round in 0..3 {
+        for user in 1..=100 {
+            assert_eq!(listed(&store, user).await, expected);
+        }
+        assert!(store.shared.lists.bytes() > 0);
+        assert!(store.shared.lists.bytes() <= bound);
+        let moved = id(5 + round);
+        send(&store, moved, "x").await.unwrap();
+        expected.retain(|thread| *thread != moved);
+        expected.insert(0, moved);
+    }
+    // One that is over the bound by itself is not kept, and reads right.
+    for number in 41..=250 {
+        thread(&store, number, &[1]).await;
+        expected.insert(0, id(number));
+    }
+    assert_eq!(listed(&store, 1).await, expected[..100]);
+    assert!(store.shared.lists.bytes() <= bound);
+    send(&store, id(1), "x").await.unwrap();
+    assert_eq!(listed(&store, 1).await[0], id(1));
 }
 
 #[tokio::test]

@@ -1,0 +1,233 @@
+//! Failing disks: writes and syncs of the server fail (no space, I/O error), once, a few times or
+//! from then on. It must refuse what it cannot keep, go on when the disk does, and hold what it
+//! acknowledged: after a restart, and on the disk that a power cut would have left.
+
+use std::time::Duration;
+
+use fastrand::Rng;
+
+use crate::Bench;
+use crate::history::{End, History};
+use crate::load::{Until, World};
+use crate::power::Recorded;
+use crate::report::Report;
+use crate::server::{Ended, Server, Site, Started};
+use crate::verify::verify;
+
+const EIO: u8 = 5;
+const ENOSPC: u8 = 28;
+/// The first calls belong to the start of the server.
+const CALLS_AT_START: u64 = 25;
+const CALLS_MAX: u64 = 300;
+const LOAD: Until = Until {
+    ops: 250,
+    time: Duration::from_secs(5),
+};
+/// Enough to see whether writes are taken again.
+const AFTERWARDS: Until = Until {
+    ops: 40,
+    time: Duration::from_secs(5),
+};
+
+/// Options of `failures`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Options {
+    /// How many failures
+    #[arg(long, default_value_t = 20)]
+    pub(crate) count: usize,
+}
+
+/// A failure to come, as the preloaded library takes it.
+struct Failure {
+    on_sync: bool,
+    from: u64,
+    error: u8,
+    /// 0: from then on all.
+    count: u64,
+}
+
+impl Failure {
+    fn any(rng: &mut Rng) -> Self {
+        let on_sync = rng.bool();
+        Self {
+            on_sync,
+            from: match rng.u8(..5) {
+                0 => rng.u64(1..=CALLS_AT_START),
+                // Syncs are fewer.
+                _ if on_sync => rng.u64(CALLS_AT_START..CALLS_MAX / 3),
+                _ => rng.u64(CALLS_AT_START..CALLS_MAX),
+            },
+            error: if on_sync || rng.bool() { EIO } else { ENOSPC },
+            count: match rng.u8(..4) {
+                0 | 1 => 1,
+                2 => rng.u64(2..6),
+                _ => 0,
+            },
+        }
+    }
+
+    fn variable(&self) -> String {
+        let kind = if self.on_sync { "sync" } else { "write" };
+        format!("{kind}:{}:{}:{}", self.from, self.error, self.count)
+    }
+}
+
+/// What the failures came to.
+#[derive(Default)]
+struct Sums {
+    refused_starts: usize,
+    refused_writes: usize,
+}
+
+/// Lets so many disks fail; tells whether nothing was wrong.
+pub(crate) async fn run(bench: &Bench, options: &Options) -> anyhow::Result<bool> {
+    let mut rng = bench.rng();
+    let mut report = Report::new("failing disks", bench.seed);
+    let mut sums = Sums::default();
+    for number in 0..options.count {
+        let failure = Failure::any(&mut rng);
+        let site = Site::new(&bench.binary, &bench.dir.join(format!("failure-{number}")))?;
+        let faults = fail(bench, &site, &failure, &mut rng, &mut report, &mut sums).await?;
+        report.add(
+            &format!("failure {number} ({})", failure.variable()),
+            &site.data(),
+            &faults,
+        );
+        if faults.is_empty() {
+            std::fs::remove_dir_all(site.folder())?;
+        }
+    }
+    Ok(report.close(&format!(
+        "{} failures, {} starts and {} writes refused",
+        options.count, sums.refused_starts, sums.refused_writes
+    )))
+}
+
+async fn fail(
+    bench: &Bench,
+    site: &Site,
+    failure: &Failure,
+    rng: &mut Rng,
+    report: &mut Report,
+    sums: &mut Sums,
+) -> anyhow::Result<Vec<String>> {
+    std::fs::File::create(site.record())?;
+    let mut variables = bench.preload(site);
+    variables.push(("POWERCUT_LOG", site.record().into()));
+    variables.push(("POWERCUT_FAIL", failure.variable().into()));
+    let mut faults = Vec::new();
+    let server = match site.start(variables).await? {
+        Started::Running(server) => server,
+        Started::Ended(ended) => {
+            sums.refused_starts += 1;
+            faults.extend(unclear(&ended));
+            faults.extend(restart(site, None, rng, report).await?);
+            return Ok(faults);
+        }
+    };
+    let history = History::recorded(&site.record())?;
+    let Some(world) = World::new(site, history).await? else {
+        sums.refused_writes += 1;
+        end(server, rng).await?;
+        return restart(site, None, rng, report).await;
+    };
+    let (server, refused) = load(&world, server, failure, rng, &mut faults).await?;
+    sums.refused_writes += refused;
+    let log = site.log()?;
+    end(server, rng).await?;
+    if log.contains("panicked") {
+        faults.push("it panicked".to_owned());
+    }
+    let recorded = Recorded::new(world, site)?;
+    let position = if rng.bool() {
+        u64::MAX
+    } else {
+        recorded.recording.any_position(rng)
+    };
+    let image = site.folder().join("image");
+    let of_image = recorded
+        .check_image(bench, position, &image, rng, report)
+        .await?;
+    faults.extend(
+        of_image
+            .into_iter()
+            .map(|fault| format!("after a power cut: {fault}")),
+    );
+    faults.extend(restart(site, Some(recorded.world), rng, report).await?);
+    Ok(faults)
+}
+
+/// Runs clients into the failure and beyond. Returns how many operations were refused.
+async fn load(
+    world: &World,
+    mut server: Server,
+    failure: &Failure,
+    rng: &mut Rng,
+    faults: &mut Vec<String>,
+) -> anyhow::Result<(Server, usize)> {
+    world.load(server.address, rng, LOAD).await;
+    let before = world.history.borrow().ops.len();
+    world.load(server.address, rng, AFTERWARDS).await;
+    if !server.runs()? {
+        faults.push("it has died".to_owned());
+    }
+    faults.append(&mut world.faults.borrow_mut());
+    let history = world.history.borrow();
+    let refused = history
+        .ops
+        .iter()
+        .filter(|op| matches!(op.ended, Some((_, End::Refused))));
+    let refused = refused.count();
+    let mut afterwards = history.ops[before..]
+        .iter()
+        .filter(|op| op.action.is_write());
+    let takes = afterwards.any(|op| matches!(op.ended, Some((_, End::Done(_)))));
+    if failure.count > 0 && !takes {
+        faults.push("it takes no writes though the disk works again".to_owned());
+    }
+    Ok((server, refused))
+}
+
+async fn end(server: Server, rng: &mut Rng) -> anyhow::Result<()> {
+    if rng.bool() {
+        return server.kill();
+    }
+    server.stop().await.map(drop)
+}
+
+/// Starts it on a disk that works and checks it.
+async fn restart(
+    site: &Site,
+    world: Option<World>,
+    rng: &mut Rng,
+    report: &mut Report,
+) -> anyhow::Result<Vec<String>> {
+    let server = match site.start(std::iter::empty::<(&str, &str)>()).await? {
+        Started::Running(server) => server,
+        Started::Ended(ended) => {
+            return Ok(vec![format!(
+                "it does not start again: {}",
+                ended.last_line()
+            )]);
+        }
+    };
+    let Some(world) = world else {
+        server.kill()?;
+        return Ok(Vec::new());
+    };
+    let mut history = world.history.take();
+    let verdict = verify(server.address, &world.users, &mut history, rng).await?;
+    server.kill()?;
+    report.acknowledged += verdict.acknowledged;
+    Ok(verdict.faults)
+}
+
+/// What is wrong with the way in which it refused to start.
+pub(crate) fn unclear(ended: &Ended) -> Option<String> {
+    let last = ended.last_line();
+    let is_clear = ended.code == Some(1)
+        && last.starts_with("cavansite: ")
+        && last.contains(": check ")
+        && !ended.log.contains("panicked");
+    (!is_clear).then(|| format!("it ended with {:?} and the line {last:?}", ended.code))
+}

@@ -1,0 +1,154 @@
+//! `cargo xtask crash`: builds the server and the harness that attacks it, and starts the harness.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use clap::Subcommand;
+
+use crate::ci::Outcome;
+use crate::process;
+use crate::workspace::Workspace;
+
+/// The source of the library that is preloaded into the server.
+const LIBRARY: &str = "conformance/powercut/powercut.c";
+
+/// What CI runs, in this order.
+const IN_CI: [(Suite, &[&str]); 5] = [
+    (Suite::Kills, &["--count", "50"]),
+    (Suite::Power, &["--images", "50"]),
+    (Suite::Failures, &["--count", "20"]),
+    (Suite::Refusals, &[]),
+    (Suite::Bites, &["--images", "25"]),
+];
+
+/// How the server is attacked. Further options are those of `cavansite-crash`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Crash {
+    /// SIGKILL while clients run, at random instants and around commits; --count
+    Kills(Options),
+    /// Disks as power cuts leave them; --images
+    Power(Options),
+    /// Writes and syncs that fail; --count
+    Failures(Options),
+    /// Directories that are read-only or full
+    Refusals(Options),
+    /// A server with planted faults, which must be found; --images of each
+    Bites(Options),
+}
+
+/// What every attack needs.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Options {
+    /// A folder for data directories [default: crash in the target folder]
+    #[arg(long)]
+    dir: Option<PathBuf>,
+    /// The server to attack, instead of one of this workspace
+    #[arg(long)]
+    binary: Option<PathBuf>,
+    /// Passed to the harness; see `cargo run -p cavansite-crash -- --help`
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    arguments: Vec<String>,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Suite {
+    Kills,
+    Power,
+    Failures,
+    Refusals,
+    Bites,
+}
+
+impl Suite {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Kills => "kills",
+            Self::Power => "power",
+            Self::Failures => "failures",
+            Self::Refusals => "refusals",
+            Self::Bites => "bites",
+        }
+    }
+
+    /// Builds the server that the suite attacks.
+    fn server(self, workspace: &Workspace) -> anyhow::Result<PathBuf> {
+        if let Self::Bites = self {
+            return faulty_server(workspace);
+        }
+        build(workspace, &["--release", "--package=cavansite"])?;
+        Ok(workspace.release_binary("cavansite"))
+    }
+}
+
+/// Runs an attack.
+pub(crate) fn run(workspace: &Workspace, crash: Crash) -> anyhow::Result<bool> {
+    let (suite, options) = match crash {
+        Crash::Kills(options) => (Suite::Kills, options),
+        Crash::Power(options) => (Suite::Power, options),
+        Crash::Failures(options) => (Suite::Failures, options),
+        Crash::Refusals(options) => (Suite::Refusals, options),
+        Crash::Bites(options) => (Suite::Bites, options),
+    };
+    build(workspace, &["--package=cavansite-crash"])?;
+    let server = match options.binary {
+        Some(binary) => binary,
+        None => suite.server(workspace)?,
+    };
+    let mut command = harness(workspace, suite, &server, options.dir.as_deref());
+    Ok(command.args(options.arguments).status()?.success())
+}
+
+/// The attacks that CI makes, each of which is one check.
+pub(crate) fn part_of_ci(workspace: &Workspace) -> anyhow::Result<Outcome> {
+    if !cfg!(target_os = "linux") {
+        return Ok(Outcome::skipped("only Linux preloads libraries this way"));
+    }
+    if !process::exists("cc") {
+        return Ok(Outcome::skipped("cc is not installed"));
+    }
+    build(workspace, &["--package=cavansite-crash"])?;
+    let mut sum = Outcome::default();
+    for (suite, arguments) in IN_CI {
+        let server = suite.server(workspace)?;
+        let mut command = harness(workspace, suite, &server, None);
+        let one = Outcome::of(process::stream(command.args(arguments), |_| {})?);
+        sum.passed += one.passed;
+        sum.failed += one.failed;
+    }
+    Ok(sum)
+}
+
+fn harness(workspace: &Workspace, suite: Suite, server: &Path, dir: Option<&Path>) -> Command {
+    let default = workspace.target().join("crash");
+    let mut command = Command::new(workspace.target().join("debug/cavansite-crash"));
+    command
+        .arg("--binary")
+        .arg(server)
+        .arg("--library")
+        .arg(workspace.root().join(LIBRARY))
+        .arg("--dir")
+        .arg(dir.unwrap_or(&default))
+        .arg(suite.name());
+    command
+}
+
+/// A server with the feature `fault-injection`, under a name of its own: the one without it is to
+/// be what `target/debug/cavansite` is.
+fn faulty_server(workspace: &Workspace) -> anyhow::Result<PathBuf> {
+    build(
+        workspace,
+        &["--package=cavansite", "--features=fault-injection"],
+    )?;
+    let built = workspace.target().join("debug/cavansite");
+    let kept = workspace.target().join("debug/cavansite-fault-injection");
+    std::fs::copy(&built, &kept)?;
+    build(workspace, &["--package=cavansite"])?;
+    Ok(kept)
+}
+
+fn build(workspace: &Workspace, arguments: &[&str]) -> anyhow::Result<()> {
+    let mut command = workspace.cargo(&["build", "--locked", "--quiet"]);
+    let status = command.args(arguments).status()?;
+    anyhow::ensure!(status.success(), "it does not build");
+    Ok(())
+}
