@@ -10,6 +10,7 @@ mod identities;
 mod messages;
 mod model;
 mod participants;
+mod repeats;
 mod threads;
 mod world;
 

@@ -1,13 +1,11 @@
-//! Messages: order and time, lists and pages, history bounds, edits, deletions, repeated sends.
+//! Messages: order and time, lists and pages, history bounds, edits, deletions.
 
 use cavansite_core::Error;
 use cavansite_core::model::*;
 use cavansite_core::store::MessagePage;
 
 use crate::contract;
-use crate::world::{
-    START, Stop, World, edit, fingerprinted, message, pairs, refused, sent, text, user,
-};
+use crate::world::{START, Stop, World, edit, message, pairs, refused, sent, text, user};
 
 contract!(
     ids_and_versions_rise_by_the_clock_or_by_one,
@@ -28,14 +26,7 @@ contract!(
     a_history_that_begins_in_the_future_stays_empty_until_then,
     a_removed_participant_sees_nothing_newer_or_changed_since,
     a_number_that_is_a_version_names_no_message,
-    a_repeated_send_is_stored_once,
-    a_repeat_is_of_the_same_caller_and_within_the_window,
-    a_repeat_is_recognised_after_a_restart,
-    a_repeat_is_recognised_after_an_edit_and_a_restart,
-    repeats_can_be_turned_off,
 );
-
-const BOTH: [Stop; 2] = [Stop::Gracefully, Stop::ByCrash];
 
 async fn ids_and_versions_rise_by_the_clock_or_by_one(mut world: World) {
     let thread = world.thread(1, &[1]).await;
@@ -66,7 +57,7 @@ async fn the_commit_time_never_falls_when_the_clock_steps_back(mut world: World)
     let high = world.now();
     let first = world.send(1, thread, "a").await.unwrap();
     world.pass(-5000);
-    for stop in BOTH {
+    for stop in Stop::BOTH {
         world.send(1, thread, "b").await.unwrap();
         world
             .store()
@@ -98,7 +89,7 @@ async fn a_message_reads_back_with_all_its_parts(mut world: World) {
         .append_message(&user(1), thread, new.clone())
         .await
         .unwrap();
-    for stop in BOTH {
+    for stop in Stop::BOTH {
         let store = world.store();
         let found = store.get_message(&user(1), thread, id).await.unwrap();
         let expected = Message {
@@ -129,7 +120,7 @@ async fn a_list_is_by_version_and_pages_join_without_gap(mut world: World) {
     for number in 0..500 {
         world.send(1, thread, &format!("{number}")).await.unwrap();
     }
-    for stop in BOTH {
+    for stop in Stop::BOTH {
         for limit in [1, 7, 100, 200, 1000] {
             let all = world.walk(1, thread, limit).await.unwrap();
             assert_eq!(all.len(), 502);
@@ -150,7 +141,7 @@ async fn a_list_begins_at_the_start_time(mut world: World) {
     let since = world.now();
     world.send(1, thread, "on time").await.unwrap();
     world.send(1, thread, "new").await.unwrap();
-    for stop in BOTH {
+    for stop in Stop::BOTH {
         for limit in [1, 2, 3, 200] {
             let page = MessagePage {
                 start_time: since,
@@ -183,7 +174,7 @@ async fn an_edit_moves_a_message_to_the_front(mut world: World) {
     assert_eq!(found.sequence_id, 5);
     assert_eq!(sent(&found).edited_at, Some(world.now()));
     drop(store);
-    for stop in BOTH {
+    for stop in Stop::BOTH {
         for limit in [1, 2, 200] {
             let all = world.walk(1, thread, limit).await.unwrap();
             let texts: Vec<_> = all.iter().map(|message| text(message)).collect();
@@ -311,7 +302,7 @@ async fn a_deleted_message_keeps_its_skeleton(mut world: World) {
     store.delete_message(&user(1), thread, id).await.unwrap();
     drop(store);
     let deleted_at = world.now();
-    for stop in BOTH {
+    for stop in Stop::BOTH {
         let found = world.store().get_message(&user(1), thread, id).await;
         let expected = Message {
             id,
@@ -364,7 +355,7 @@ async fn history_before_the_bound_is_not_shown_by_any_way(mut world: World) {
     world.pass(10);
     world.add(1, thread, 2, world.now()).await;
     let new = world.send(1, thread, "new").await.unwrap();
-    for stop in BOTH {
+    for stop in Stop::BOTH {
         let store = world.store();
         for limit in [1, 2, 200] {
             let seen = world.walk(2, thread, limit).await.unwrap();
@@ -399,7 +390,7 @@ async fn an_edit_does_not_bring_old_history_across_the_bound(mut world: World) {
         .update_message(&user(1), thread, old, edit("old, edited"))
         .await
         .unwrap();
-    for stop in BOTH {
+    for stop in Stop::BOTH {
         for limit in [1, 200] {
             let seen = world.walk(2, thread, limit).await.unwrap();
             assert_eq!(seen.len(), 1);
@@ -427,7 +418,7 @@ async fn the_bound_goes_by_the_commit_time_in_a_burst(world: World) {
 async fn a_history_that_begins_in_the_future_stays_empty_until_then(mut world: World) {
     let thread = world.thread(1, &[1]).await;
     world.add(1, thread, 2, world.now().plus_millis(1000)).await;
-    for stop in BOTH {
+    for stop in Stop::BOTH {
         world.reopen(stop).await;
         assert!(world.texts(2, thread).await.is_empty());
         world.send(1, thread, "x").await.unwrap();
@@ -456,7 +447,7 @@ async fn a_removed_participant_sees_nothing_newer_or_changed_since(mut world: Wo
         .update_message(&user(1), thread, changed, edit("changed"))
         .await
         .unwrap();
-    for stop in BOTH {
+    for stop in Stop::BOTH {
         for limit in [1, 2, 200] {
             let seen = world.walk(2, thread, limit).await.unwrap();
             let texts: Vec<_> = seen.iter().map(|message| text(message)).collect();
@@ -486,7 +477,7 @@ async fn a_number_that_is_a_version_names_no_message(mut world: World) {
         .unwrap();
     let found = store.get_message(&user(1), thread, id).await.unwrap();
     drop(store);
-    for stop in BOTH {
+    for stop in Stop::BOTH {
         let store = world.store();
         refused!(
             store
@@ -503,100 +494,4 @@ async fn a_number_that_is_a_version_names_no_message(mut world: World) {
         drop(store);
         world.reopen(stop).await;
     }
-}
-
-async fn a_repeated_send_is_stored_once(world: World) {
-    let thread = world.thread(1, &[1]).await;
-    let store = world.store();
-    let mut ids = Vec::new();
-    for _ in 0..3 {
-        let new = fingerprinted("x", 1);
-        ids.push(store.append_message(&user(1), thread, new).await.unwrap());
-        world.pass(100);
-    }
-    assert_eq!(ids, [ids[0]; 3]);
-    assert_eq!(world.texts(1, thread).await.len(), 3);
-    // Two at the same time, which may end in one transaction.
-    let caller = user(1);
-    let send = || store.append_message(&caller, thread, fingerprinted("y", 2));
-    let (first, second) = tokio::join!(send(), send());
-    assert_eq!(first.unwrap(), second.unwrap());
-}
-
-async fn a_repeat_is_of_the_same_caller_and_within_the_window(world: World) {
-    let thread = world.thread(1, &[1, 2]).await;
-    let other = world.thread(2, &[1]).await;
-    let store = world.store();
-    let send = |who, thread, fingerprint| {
-        let (store, caller) = (store.clone(), user(who));
-        async move {
-            store
-                .append_message(&caller, thread, fingerprinted("x", fingerprint))
-                .await
-                .unwrap()
-        }
-    };
-    let first = send(1, thread, 1).await;
-    assert_ne!(send(2, thread, 1).await, first);
-    assert_ne!(send(1, thread, 2).await, first);
-    send(1, other, 1).await;
-    assert_eq!(world.texts(1, other).await.len(), 3);
-    world.pass(world.limits.send_repeat_window_ms);
-    assert_eq!(send(1, thread, 1).await, first);
-    world.pass(1);
-    assert_ne!(send(1, thread, 1).await, first);
-}
-
-async fn a_repeat_is_recognised_after_a_restart(mut world: World) {
-    let thread = world.thread(1, &[1]).await;
-    let new = || fingerprinted("x", 1);
-    let first = world
-        .store()
-        .append_message(&user(1), thread, new())
-        .await
-        .unwrap();
-    for stop in BOTH {
-        world.reopen(stop).await;
-        world.send(1, thread, "in between").await.unwrap();
-        let again = world.store().append_message(&user(1), thread, new()).await;
-        assert_eq!(again.unwrap(), first);
-    }
-    world.pass(world.limits.send_repeat_window_ms + 1);
-    world.reopen(Stop::Gracefully).await;
-    let later = world.store().append_message(&user(1), thread, new()).await;
-    assert_ne!(later.unwrap(), first);
-}
-
-async fn a_repeat_is_recognised_after_an_edit_and_a_restart(mut world: World) {
-    let thread = world.thread(1, &[1]).await;
-    let old = world.send(1, thread, "old").await.unwrap();
-    world.pass(world.limits.send_repeat_window_ms + 1);
-    let new = || fingerprinted("x", 1);
-    let first = world
-        .store()
-        .append_message(&user(1), thread, new())
-        .await
-        .unwrap();
-    // An old message that changed stands among the newest.
-    for id in [first, old] {
-        let store = world.store();
-        store
-            .update_message(&user(1), thread, id, edit("z"))
-            .await
-            .unwrap();
-    }
-    world.reopen(Stop::ByCrash).await;
-    let again = world.store().append_message(&user(1), thread, new()).await;
-    assert_eq!(again.unwrap(), first);
-}
-
-async fn repeats_can_be_turned_off(mut world: World) {
-    world.limits.send_repeat_window_ms = 0;
-    world.reopen(Stop::Gracefully).await;
-    let thread = world.thread(1, &[1]).await;
-    let store = world.store();
-    let new = || fingerprinted("x", 1);
-    let first = store.append_message(&user(1), thread, new()).await.unwrap();
-    let second = store.append_message(&user(1), thread, new()).await.unwrap();
-    assert_ne!(first, second);
 }

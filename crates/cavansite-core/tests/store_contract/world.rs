@@ -19,6 +19,10 @@ pub(crate) enum Stop {
     ByCrash,
 }
 
+impl Stop {
+    pub(crate) const BOTH: [Self; 2] = [Self::Gracefully, Self::ByCrash];
+}
+
 /// An engine that can be opened again on what it stored.
 #[async_trait::async_trait]
 pub(crate) trait Engine: Send {

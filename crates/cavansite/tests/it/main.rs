@@ -2,6 +2,7 @@
 //! facts that docs/behaviour.md lists.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod bad_envelope;
 mod bad_input;
 mod harness;
 mod identity;
