@@ -56,6 +56,8 @@ pub(super) async fn run(
         Err(_) => Over::Ended(UNAUTHORIZED),
     };
     hub.disconnect(&mailbox, serial, matches!(over, Over::Stopped));
+    // A wake that was meant for the websocket that took its place may have come here.
+    mailbox.wake.notify_one();
     if let Over::Ended(words) = over {
         let farewell = async {
             socket.feed(Message::text(words)).await?;
