@@ -1,9 +1,8 @@
 //! `cargo xtask bench`: builds the server and the load tool, and starts the tool.
 
-use std::path::PathBuf;
-
 use clap::Subcommand;
 
+use crate::process::ToolOptions as Options;
 use crate::workspace::Workspace;
 
 /// What is measured. Further options are those of `cavansite-bench`.
@@ -21,20 +20,6 @@ pub(crate) enum Bench {
     Report(Options),
     /// From exec to the first answered request; memory and size
     Start(Options),
-}
-
-/// What every measurement needs.
-#[derive(Debug, clap::Args)]
-pub(crate) struct Options {
-    /// A folder on a real disk [default: bench in the target folder]
-    #[arg(long)]
-    dir: Option<PathBuf>,
-    /// The server to measure, instead of the release build of this workspace
-    #[arg(long)]
-    binary: Option<PathBuf>,
-    /// Passed to the load tool; see `cargo run --release -p cavansite-bench -- send --help`
-    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
-    arguments: Vec<String>,
 }
 
 /// Runs a measurement.

@@ -6,7 +6,7 @@ use std::process::Command;
 use clap::Subcommand;
 
 use crate::ci::Outcome;
-use crate::process;
+use crate::process::{self, ToolOptions as Options};
 use crate::workspace::Workspace;
 
 /// The source of the library that is preloaded into the server.
@@ -34,20 +34,6 @@ pub(crate) enum Crash {
     Refusals(Options),
     /// A server with planted faults, which must be found; --images of each
     Bites(Options),
-}
-
-/// What every attack needs.
-#[derive(Debug, clap::Args)]
-pub(crate) struct Options {
-    /// A folder for data directories [default: crash in the target folder]
-    #[arg(long)]
-    dir: Option<PathBuf>,
-    /// The server to attack, instead of one of this workspace
-    #[arg(long)]
-    binary: Option<PathBuf>,
-    /// Passed to the harness; see `cargo run -p cavansite-crash -- --help`
-    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
-    arguments: Vec<String>,
 }
 
 #[derive(Debug, Clone, Copy)]

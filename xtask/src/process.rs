@@ -1,9 +1,24 @@
 //! Child processes whose output is shown and read at the same time.
 
 use std::io::{BufRead as _, BufReader};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use anyhow::Context as _;
+
+/// What a tool that starts servers needs to know (`bench`, `crash`).
+#[derive(Debug, clap::Args)]
+pub(crate) struct ToolOptions {
+    /// A folder on a real disk [default: one of the tool's name in the target folder]
+    #[arg(long)]
+    pub(crate) dir: Option<PathBuf>,
+    /// The server to start, instead of one of this workspace
+    #[arg(long)]
+    pub(crate) binary: Option<PathBuf>,
+    /// Passed to the tool; after `--`, `--help` lists them
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    pub(crate) arguments: Vec<String>,
+}
 
 /// Runs the command, prints its standard output line by line and hands each line to `read`.
 /// Standard error goes straight through. Returns whether the command succeeded.
