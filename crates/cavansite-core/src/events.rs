@@ -6,7 +6,8 @@
 use std::sync::Arc;
 
 use crate::model::{
-    Identity, Message, MessageId, Participant, Thread, ThreadId, Timestamp, UserId, Version,
+    Identity, Installation, Message, MessageContent, MessageId, Participant, Thread, ThreadId,
+    Timestamp, UserId, Version,
 };
 
 /// Takes what happens.
@@ -18,9 +19,17 @@ pub trait EventSink: Send + Sync + 'static {
 /// What happens.
 pub enum Event {
     /// Something in a chat thread.
-    Thread(ThreadEvent),
+    Thread {
+        /// What.
+        event: ThreadEvent,
+        /// Who is to be told.
+        audience: Arc<dyn Audience>,
+    },
     /// An identity was made, deleted, or its tokens were revoked: as it is now.
     Identity(Identity),
+    /// An access key was replaced: the keys as they are now. Tokens issued under the old one have
+    /// ended.
+    AccessKeys(Box<Installation>),
 }
 
 /// Who is to be told: the people in a thread at the change, whoever it removes included.
@@ -30,11 +39,10 @@ pub trait Audience: Send + Sync + 'static {
 }
 
 /// Something that happened in a chat thread.
+#[derive(Clone, Debug)]
 pub struct ThreadEvent {
     /// Where.
     pub thread: ThreadId,
-    /// Who is to be told.
-    pub audience: Arc<dyn Audience>,
     /// What.
     pub kind: EventKind,
 }
@@ -51,9 +59,48 @@ impl ThreadEvent {
             EventKind::Typing { .. } | EventKind::Change { .. } => None,
         }
     }
+
+    /// Its place among the events of its thread, and when it was committed; `None` for typing and
+    /// read receipts, which a store does not tell again.
+    pub fn position(&self) -> Option<Position> {
+        let (version, at) = match &self.kind {
+            EventKind::MessageReceived(message) => (message.version, message.created_at),
+            EventKind::MessageEdited(message) | EventKind::MessageDeleted(message) => {
+                (message.version, changed_at(message)?)
+            }
+            EventKind::Change { version, at, .. } => (*version, *at),
+            EventKind::ReadReceipt(_) | EventKind::Typing { .. } => return None,
+        };
+        Some(Position {
+            thread: self.thread,
+            version,
+            at,
+        })
+    }
+}
+
+/// When a message was last changed, if it was.
+pub(crate) fn changed_at(message: &Message) -> Option<Timestamp> {
+    match &message.content {
+        MessageContent::User(sent) => sent.deleted_at.or(sent.edited_at),
+        _ => None,
+    }
+}
+
+/// The place of an event that a store can tell again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Position {
+    /// Its thread.
+    pub thread: ThreadId,
+    /// The version that its thread has with it: rises within the thread, and is at or after the
+    /// time of the commit.
+    pub version: Version,
+    /// When it was committed.
+    pub at: Timestamp,
 }
 
 /// The kinds of event.
+#[derive(Clone, Debug)]
 pub enum EventKind {
     /// A participant sent a message.
     MessageReceived(Arc<Message>),
@@ -88,6 +135,7 @@ pub enum EventKind {
 }
 
 /// A read receipt that was stored.
+#[derive(Clone, Debug)]
 pub struct Receipt {
     /// Who read.
     pub reader: UserId,
@@ -100,6 +148,7 @@ pub struct Receipt {
 }
 
 /// A change of a thread or its people.
+#[derive(Clone, Debug)]
 pub enum Change {
     /// The thread was made.
     Created {

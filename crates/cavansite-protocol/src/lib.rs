@@ -8,6 +8,7 @@
 //!
 //! Names are those of the published OpenAPI documents.
 
+pub mod admin;
 pub mod chat;
 pub mod error;
 pub mod identity;

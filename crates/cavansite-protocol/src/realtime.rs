@@ -25,8 +25,8 @@ pub struct Configuration<'a> {
 pub struct Allocation {
     /// The origin of handshake and websocket, with a slash at the end.
     pub socketio: String,
-    /// Echoed by the client in queries; nothing is needed.
-    pub connectparams: Empty,
+    /// Echoed by the client in queries from then on.
+    pub connectparams: ConnectParams,
     /// The address of the client.
     pub surl: String,
     /// The same.
@@ -37,9 +37,18 @@ pub struct Allocation {
     pub ttl: String,
 }
 
-/// `{}`.
-#[derive(Debug, Default, Serialize)]
-pub struct Empty {}
+/// What a client keeps for the server: letters, digits, `-` and `_` alone, since clients put it
+/// into queries as it is.
+#[derive(Debug, Serialize)]
+pub struct ConnectParams {
+    /// Tells since when its connection identity has been there.
+    pub mark: String,
+}
+
+impl ConnectParams {
+    /// The parameter of queries in which [`Self::mark`] comes back.
+    pub const MARK: &str = "mark";
+}
 
 /// The body of `POST /v3/registrations`, as far as it is looked at.
 #[derive(Debug, Deserialize)]

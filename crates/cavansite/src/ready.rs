@@ -9,6 +9,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use base64::prelude::{BASE64_STANDARD, Engine};
 use serde::{Deserialize, Serialize};
 
 use crate::directories::{self, write_private};
@@ -96,6 +97,26 @@ impl Published {
         }
         Ok(published)
     }
+}
+
+impl Published {
+    /// Writes the files again: what they say has changed.
+    pub fn update(&self, ready: &Ready) -> io::Result<()> {
+        let mut contents = serde_json::to_vec_pretty(ready)?;
+        contents.push(b'\n');
+        for path in &self.files {
+            if path.extension().is_none_or(|extension| extension != "lock") {
+                write_private(path, contents.as_slice())?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A connection string, as the SDKs take it.
+pub fn connection_string(endpoint: &str, key: &[u8]) -> String {
+    let key = BASE64_STANDARD.encode(key);
+    format!("endpoint={endpoint}/;accesskey={key}")
 }
 
 impl Drop for Published {

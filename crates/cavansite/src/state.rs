@@ -18,7 +18,7 @@ use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
 use crate::http::{ConnectionInfo, Scheme};
-use crate::realtime::{Hub, Realtime, RealtimeLimits};
+use crate::realtime::{Hub, HubOptions, Realtime, RealtimeLimits};
 
 /// How closely the hosted service's own choices are followed where they are no use to people who
 /// run their own server.
@@ -76,8 +76,6 @@ pub struct StateOptions {
 
 /// The state shared by all requests.
 pub struct AppState {
-    /// The keys in force.
-    pub installation: Installation,
     /// Identities and tokens.
     pub identity: IdentityService,
     /// Chat.
@@ -106,8 +104,13 @@ impl AppState {
         let azure = options.profile == Profile::Azure;
         let revocation_grace_ms = if azure { REVOCATION_GRACE_MS } else { 0 };
         let clock = &options.clock;
-        let hub = Hub::new(Arc::clone(clock), options.realtime, revocation_grace_ms);
-        let hub = Arc::new(hub);
+        let hub = Arc::new(Hub::new(HubOptions {
+            told_before: store.get_told_through().await?,
+            clock: Arc::clone(clock),
+            limits: options.realtime,
+            revocation_grace_ms,
+            installation: installation.clone(),
+        }));
         store.send_events_to(Arc::clone(&hub) as Arc<dyn EventSink>);
         let identity = IdentityService::new(IdentityOptions {
             store: Arc::clone(&store),
@@ -118,7 +121,7 @@ impl AppState {
             revocation_grace_ms,
         });
         let chat = ChatService::new(ChatOptions {
-            store,
+            store: Arc::clone(&store),
             sink: Arc::clone(&hub) as Arc<dyn EventSink>,
             clock: Arc::clone(clock),
             randomness: Arc::clone(&options.randomness),
@@ -127,14 +130,13 @@ impl AppState {
             receipts_and_typing_up_to: azure.then_some(RECEIPTS_AND_TYPING_PARTICIPANTS_MAX),
         });
         let randomness = options.randomness;
-        let realtime = Realtime::new(hub, &installation, Arc::clone(clock), randomness);
+        let realtime = Realtime::new(hub, store, &installation, Arc::clone(clock), randomness);
         let by_profile = if azure {
             ErrorShape::Hosted
         } else {
             ErrorShape::Published
         };
         Ok(Self {
-            installation,
             identity,
             chat,
             realtime,

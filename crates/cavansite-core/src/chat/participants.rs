@@ -112,15 +112,15 @@ impl ChatService {
         let thread = thread_id(thread)?;
         let participants = self.store.list_participants(caller.user(), thread).await?;
         self.check_thread_size(participants.len())?;
-        self.sink.publish(Event::Thread(ThreadEvent {
-            thread,
+        let kind = EventKind::Typing {
+            sender: caller.user().clone(),
+            display_name: sender_display_name.unwrap_or_default().to_owned(),
+            at: self.clock.now(),
+        };
+        self.sink.publish(Event::Thread {
+            event: ThreadEvent { thread, kind },
             audience: Arc::new(participants),
-            kind: EventKind::Typing {
-                sender: caller.user().clone(),
-                display_name: sender_display_name.unwrap_or_default().to_owned(),
-                at: self.clock.now(),
-            },
-        }));
+        });
         Ok(())
     }
 

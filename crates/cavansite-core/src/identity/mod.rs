@@ -5,6 +5,7 @@ mod token;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
+use tokio::sync::watch;
 use uuid::Uuid;
 
 pub use token::IssuedToken;
@@ -14,12 +15,16 @@ use crate::caller::{Caller, Scopes};
 use crate::clock::{Clock, Randomness};
 use crate::error::{Error, Result};
 use crate::limits::Limits;
-use crate::model::{Identity, Installation, KeySlot, Timestamp, UserId};
+use crate::model::{Identity, Installation, KeyGeneration, KeySlot, Timestamp, UserId};
+use crate::secret::Secret;
 use crate::store::Store;
 
 /// How long a token outlives the deletion of its identity, in milliseconds, where the hosted
 /// service is followed ("revocation may take up to 15 minutes", ACS identity model).
 pub const REVOCATION_GRACE_MS: i64 = 15 * 60 * 1000;
+
+/// An access key, in bytes; the hosted service's are as long.
+pub const ACCESS_KEY_BYTES: usize = 64;
 
 /// The identity service. Who may call it (the holder of an access key) is checked at the edge.
 pub struct IdentityService {
@@ -27,7 +32,9 @@ pub struct IdentityService {
     clock: Arc<dyn Clock>,
     randomness: Arc<dyn Randomness>,
     tokens: TokenKey,
-    installation: Installation,
+    resource: Uuid,
+    /// The keys as they are now.
+    installation: watch::Sender<Arc<Installation>>,
     limits: Limits,
     revocation_grace_ms: i64,
     /// The latest issue time of any token, in milliseconds. A revocation reaches at least that far,
@@ -59,7 +66,8 @@ impl IdentityService {
             store: options.store,
             clock: options.clock,
             randomness: options.randomness,
-            installation: options.installation,
+            resource: options.installation.resource,
+            installation: watch::Sender::new(Arc::new(options.installation)),
             limits: options.limits,
             revocation_grace_ms: options.revocation_grace_ms,
             newest_issued_ms: AtomicI64::new(i64::MIN),
@@ -70,7 +78,7 @@ impl IdentityService {
     pub async fn create_identity(&self) -> Result<UserId> {
         let mut suffix = [0; 16];
         self.randomness.fill(&mut suffix);
-        let user = UserId::new(self.installation.resource, Uuid::from_bytes(suffix));
+        let user = UserId::new(self.resource, Uuid::from_bytes(suffix));
         self.store.insert_identity(&user).await?;
         Ok(user)
     }
@@ -85,14 +93,14 @@ impl IdentityService {
             .ok_or(Error::IdentityNotOwned)
     }
 
-    /// Issues a token for a user. `minutes` is its life; `slot` the access key that the request was
-    /// signed with: rotating that key ends the token.
+    /// Issues a token for a user. `minutes` is its life; `key` the access key that the request was
+    /// signed with: rotating that key ends the token, and has ended it if it was rotated meanwhile.
     pub async fn issue_token(
         &self,
         user: &UserId,
         scopes: Scopes,
         minutes: Option<i64>,
-        slot: KeySlot,
+        key: KeyGeneration,
     ) -> Result<IssuedToken> {
         let minutes = self.token_minutes(minutes)?;
         if scopes.is_empty() {
@@ -106,7 +114,7 @@ impl IdentityService {
             .fetch_max(issued_at.as_millis(), Ordering::SeqCst);
         let expires_at = issued_at.plus_millis(minutes * 60_000);
         self.tokens
-            .issue(&identity.id, scopes, issued_at, expires_at, slot)
+            .issue(&identity.id, scopes, issued_at, expires_at, key)
     }
 
     /// Checks a life of so many minutes against the bounds and gives the default for none.
@@ -144,6 +152,40 @@ impl IdentityService {
         self.store.delete_identity(&identity.id).await
     }
 
+    /// The keys as they are now.
+    pub fn installation(&self) -> Arc<Installation> {
+        Arc::clone(&self.installation.borrow())
+    }
+
+    /// Tells of every change of the keys.
+    pub fn installation_changes(&self) -> watch::Receiver<Arc<Installation>> {
+        self.installation.subscribe()
+    }
+
+    /// Puts a new random access key in a slot. The old one, and the tokens that were issued under
+    /// it, have ended when this returns.
+    pub async fn rotate_access_key(&self, slot: KeySlot) -> Result<Arc<Installation>> {
+        let mut key = [0; ACCESS_KEY_BYTES];
+        self.randomness.fill(&mut key);
+        let rotated = self.store.rotate_access_key(slot, Secret::new(key)).await?;
+        let rotated = Arc::new(rotated);
+        let newest = |installation: &Installation| {
+            KeySlot::ALL.map(|slot| installation.key_generation(slot).generation)
+        };
+        // Two rotations at once may come back in either order.
+        self.installation.send_if_modified(|installation| {
+            let is_newer = newest(&rotated)
+                .iter()
+                .zip(newest(installation))
+                .any(|(new, old)| *new > old);
+            if is_newer {
+                *installation = Arc::clone(&rotated);
+            }
+            is_newer
+        });
+        Ok(rotated)
+    }
+
     /// The caller that a bearer token names; [`Error::Unauthorized`] for anything but a good token.
     pub async fn authenticate(&self, token: &str) -> Result<Caller> {
         Ok(self.open_session(token).await?.0)
@@ -157,6 +199,7 @@ impl IdentityService {
             user: claims.user.clone(),
             issued_at: claims.issued_at,
             expires_at: claims.expires_at,
+            key: claims.key,
         };
         self.check_session(&session).await?;
         Ok((Caller::new(claims.user, claims.scopes), session))
@@ -165,6 +208,9 @@ impl IdentityService {
     /// Refuses a session that has ended with [`Error::Unauthorized`]; else tells when it ends, as
     /// far as is known now.
     pub async fn check_session(&self, session: &Session) -> Result<Timestamp> {
+        if !self.installation.borrow().has_key(session.key) {
+            return Err(Error::Unauthorized);
+        }
         let identity = self.store.get_identity(&session.user).await?;
         let identity = identity.ok_or(Error::Unauthorized)?;
         let ends_at = session.end(&identity, self.revocation_grace_ms);
@@ -184,6 +230,8 @@ pub struct Session {
     pub issued_at: Timestamp,
     /// When its token expires.
     pub expires_at: Timestamp,
+    /// The access key that its token was issued under.
+    pub key: KeyGeneration,
 }
 
 impl Session {

@@ -1,5 +1,7 @@
 //! Identities and the keys of the installation.
 
+use std::fmt;
+
 use uuid::Uuid;
 
 use super::{Timestamp, UserId};
@@ -31,7 +33,7 @@ pub struct Installation {
 }
 
 /// Which of the two access keys.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum KeySlot {
     /// The first.
     Primary,
@@ -62,7 +64,46 @@ pub struct AccessKey {
     pub key: Secret,
 }
 
+/// One access key as it was at some time: its slot, and the generation that it had then. A token
+/// ends with the one that it was issued under.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeyGeneration {
+    /// Where it was.
+    pub slot: KeySlot,
+    /// Which of those that were there.
+    pub generation: u32,
+}
+
+impl KeyGeneration {
+    /// From the form that [`fmt::Display`] gives it, `primary.1`.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (slot, generation) = text.split_once('.')?;
+        let slot = KeySlot::ALL
+            .into_iter()
+            .find(|known| known.as_str() == slot)?;
+        let generation = generation.parse().ok()?;
+        Some(Self { slot, generation })
+    }
+}
+
+impl fmt::Display for KeyGeneration {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.slot.as_str(), self.generation)
+    }
+}
+
 impl Installation {
+    /// The generation of the access key that is in that slot now.
+    pub fn key_generation(&self, slot: KeySlot) -> KeyGeneration {
+        let generation = self.access_key(slot).generation;
+        KeyGeneration { slot, generation }
+    }
+
+    /// Whether that access key is in its slot still.
+    pub fn has_key(&self, key: KeyGeneration) -> bool {
+        self.key_generation(key.slot) == key
+    }
+
     /// The access key in that slot.
     pub fn access_key(&self, slot: KeySlot) -> &AccessKey {
         match slot {

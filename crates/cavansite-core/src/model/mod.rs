@@ -9,7 +9,7 @@ mod ids;
 mod message;
 mod thread;
 
-pub use identity::{AccessKey, Identity, Installation, KeySlot};
+pub use identity::{AccessKey, Identity, Installation, KeyGeneration, KeySlot};
 pub use ids::{MessageId, ThreadId, Timestamp, UserId, Version};
 pub use message::{
     Message, MessageChange, MessageContent, NewMessage, Priority, SendFingerprint, TextFormat,

@@ -25,12 +25,13 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use crate::error::Result;
-use crate::events::EventSink;
+use crate::events::{EventSink, ThreadEvent};
 use crate::model::{
-    Identity, Installation, Message, MessageChange, MessageId, NewMessage, NewParticipant,
+    Identity, Installation, KeySlot, Message, MessageChange, MessageId, NewMessage, NewParticipant,
     NewThread, Participant, ReadReceipt, Thread, ThreadChange, ThreadId, ThreadSummary, Timestamp,
     UserId, Version,
 };
+use crate::secret::Secret;
 
 /// A storage engine.
 pub trait Store:
@@ -40,11 +41,44 @@ pub trait Store:
 
 impl<T: IdentityStore + ThreadStore + ParticipantStore + MessageStore + EventSource> Store for T {}
 
-/// What a store tells of its changes.
+/// What a store tells of its changes, as they come and again.
+#[async_trait]
 pub trait EventSource: Send + Sync + 'static {
     /// From now on hands every committed change to the sink, after its sync and before its request
     /// is answered, in commit order. The first sink stays; a further one is not taken.
     fn send_events_to(&self, sink: Arc<dyn EventSink>);
+
+    /// What a user has or would have been told of their threads since a time: of messages, people,
+    /// topics and deletions, in the order of the versions, from what is stored now. Of a message
+    /// that came and was edited since, both are told; of one that was deleted since, the deletion.
+    /// Events of one thread come in order. Nothing is told that the user may not see now, or from
+    /// before they came into a thread.
+    async fn list_events(&self, user: &UserId, page: EventPage) -> Result<EventList>;
+
+    /// The time that was last recorded with `set_told_through`; [`Timestamp::EPOCH`] before.
+    async fn get_told_through(&self) -> Result<Timestamp>;
+
+    /// Records up to when all events have reached those who are told, so that whoever comes after
+    /// a crash knows from when on to tell again.
+    async fn set_told_through(&self, time: Timestamp) -> Result<()>;
+}
+
+/// Which events to list.
+#[derive(Clone, Copy, Debug)]
+pub struct EventPage {
+    /// Only changes that were committed at or after this time; a few from before may be among them.
+    pub since: Timestamp,
+    /// How many changes at the most, but for those that share the last one's version.
+    pub limit: usize,
+}
+
+/// A page of events.
+#[derive(Debug, Default)]
+pub struct EventList {
+    /// The events, in the order of their versions.
+    pub events: Vec<ThreadEvent>,
+    /// From when on to ask for what is left, if anything is.
+    pub rest_since: Option<Timestamp>,
 }
 
 /// The installation's keys and its identities.
@@ -55,6 +89,10 @@ pub trait IdentityStore: Send + Sync + 'static {
 
     /// Adds a new identity, with `valid_from` before any time.
     async fn insert_identity(&self, user: &UserId) -> Result<()>;
+
+    /// Puts a new key in a slot, with the generation after the one that was there, and returns the
+    /// installation as it is then.
+    async fn rotate_access_key(&self, slot: KeySlot, key: Secret) -> Result<Installation>;
 
     /// The identity, deleted or not; `None` when this resource never made it. Called for every
     /// request with a token, so an engine keeps recent answers in memory, current with its writes.

@@ -10,6 +10,7 @@ use crate::world::{Stop, World, refused, user};
 
 contract!(
     the_first_proposed_installation_stays,
+    a_rotated_access_key_takes_its_slot_with_the_next_generation,
     an_identity_is_found_as_it_was_last_written,
     valid_from_never_moves_back,
     a_deleted_identity_stays_known_and_takes_no_change,
@@ -49,6 +50,35 @@ async fn the_first_proposed_installation_stays(mut world: World) {
         assert_eq!(held.token_key.expose(), [7, 3]);
         assert_eq!(held.derivation_key.expose(), [7, 4]);
         world.reopen(stop).await;
+    }
+}
+
+async fn a_rotated_access_key_takes_its_slot_with_the_next_generation(mut world: World) {
+    let proposed = installation(7);
+    world
+        .store()
+        .get_or_insert_installation(proposed)
+        .await
+        .unwrap();
+    for (slot, key, generation) in [
+        (KeySlot::Primary, 20, 8),
+        (KeySlot::Primary, 21, 9),
+        (KeySlot::Secondary, 22, 8),
+    ] {
+        let new = Secret::new(vec![key]);
+        let rotated = world.store().rotate_access_key(slot, new).await.unwrap();
+        world.reopen(Stop::ByCrash).await;
+        let other = installation(9);
+        let held = world
+            .store()
+            .get_or_insert_installation(other)
+            .await
+            .unwrap();
+        for found in [rotated, held] {
+            assert_eq!(found.access_key(slot).key.expose(), [key]);
+            assert_eq!(found.access_key(slot).generation, generation);
+            assert_eq!(found.token_key.expose(), [7, 3]);
+        }
     }
 }
 

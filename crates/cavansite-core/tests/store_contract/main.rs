@@ -6,6 +6,7 @@
 #![expect(clippy::unwrap_used, reason = "a test ends where it fails")]
 
 mod concurrency;
+mod events;
 mod identities;
 mod messages;
 mod model;

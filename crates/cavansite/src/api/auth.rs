@@ -13,7 +13,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, Uri};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use cavansite_core::model::KeySlot;
+use cavansite_core::model::{KeyGeneration, KeySlot};
 use cavansite_core::{Caller, Error};
 use cavansite_protocol::version::{ChatApiVersion, IdentityApiVersion};
 use percent_encoding::percent_decode_str;
@@ -67,7 +67,7 @@ fn settled<V: Copy + Send + Sync + 'static>(parts: &Parts) -> ApiResult<V> {
         .ok_or_else(ApiError::version_unsupported)
 }
 
-fn bearer_token(headers: &HeaderMap) -> Option<&str> {
+pub(super) fn bearer_token(headers: &HeaderMap) -> Option<&str> {
     let (scheme, token) = headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
     scheme.eq_ignore_ascii_case("Bearer").then(|| token.trim())
 }
@@ -77,7 +77,15 @@ pub(super) struct IdentityCall {
     pub(super) app: Arc<AppState>,
     pub(super) version: IdentityApiVersion,
     /// The access key that signed it.
-    pub(super) slot: KeySlot,
+    pub(super) key: KeyGeneration,
+    pub(super) body: Bytes,
+}
+
+/// A request to the operator's routes whose signature is good, with its body.
+pub(super) struct AdminCall {
+    pub(super) app: Arc<AppState>,
+    /// The address that connection strings in the answer name.
+    pub(super) base_url: String,
     pub(super) body: Bytes,
 }
 
@@ -87,19 +95,49 @@ impl FromRequest<Arc<AppState>> for IdentityCall {
     async fn from_request(request: Request, app: &Arc<AppState>) -> ApiResult<Self> {
         let (parts, request_body) = request.into_parts();
         let version = settled::<IdentityApiVersion>(&parts)?;
-        // The signature covers the body's hash, so that nothing is read from who has no key.
-        let signature = Signature::of(&parts, app)?;
-        let slot = signature.verify(&parts, app)?;
-        let request = Request::from_parts(parts.clone(), request_body);
-        let body = body::read(request, app.body_bytes_max).await?;
-        signature.verify_body(&body)?;
+        let (key, body) = signed(&parts, request_body, app).await?;
         Ok(Self {
             app: Arc::clone(app),
             version,
-            slot,
+            key,
             body,
         })
     }
+}
+
+impl FromRequest<Arc<AppState>> for AdminCall {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, app: &Arc<AppState>) -> ApiResult<Self> {
+        let (parts, request_body) = request.into_parts();
+        let (_, body) = signed(&parts, request_body, app).await?;
+        let connection = parts.extensions.get().copied().unwrap_or(IN_PROCESS);
+        let authority = request_authority(&parts.uri, &parts.headers);
+        Ok(Self {
+            app: Arc::clone(app),
+            base_url: app.base_url(authority, connection),
+            body,
+        })
+    }
+}
+
+/// The access key that signed a request, and the body that it signed.
+async fn signed(
+    parts: &Parts,
+    body: axum::body::Body,
+    app: &AppState,
+) -> ApiResult<(KeyGeneration, Bytes)> {
+    // The signature covers the body's hash, so that nothing is read from who has no key.
+    let signature = Signature::of(parts, app)?;
+    let key = signature.verify(parts, app)?;
+    let request = Request::from_parts(parts.clone(), body);
+    let body = body::read(request, app.body_bytes_max).await?;
+    signature.verify_body(&body)?;
+    // The body may have come slowly.
+    if !app.identity.installation().has_key(key) {
+        return Err(ApiError::denied("The access key was replaced."));
+    }
+    Ok((key, body))
 }
 
 /// The parts of an `HMAC-SHA256 SignedHeaders=…&Signature=…` authorization.
@@ -195,17 +233,18 @@ impl<'a> Signature<'a> {
     /// SDKs sign what they believe to send: some lose the leading slash of the path, decode it,
     /// sign the host without its port or with a slash behind it. Each such variant is tried; all
     /// need the key.
-    fn verify(&self, parts: &Parts, app: &AppState) -> ApiResult<KeySlot> {
+    fn verify(&self, parts: &Parts, app: &AppState) -> ApiResult<KeyGeneration> {
         let targets = signed_targets(parts);
         let hosts = signed_hosts(parts, app);
+        let installation = app.identity.installation();
         for slot in KeySlot::ALL {
-            let key = app.installation.access_key(slot).key.expose();
+            let key = installation.access_key(slot).key.expose();
             let key = hmac::Key::new(hmac::HMAC_SHA256, key);
             for target in &targets {
                 for host in &hosts {
                     let text = self.string_to_sign(parts, target, host);
                     if hmac::verify(&key, text.as_bytes(), &self.value).is_ok() {
-                        return Ok(slot);
+                        return Ok(installation.key_generation(slot));
                     }
                 }
             }

@@ -125,6 +125,15 @@ impl ApiError {
         )
     }
 
+    /// 429 for more event streams of one user than there may be.
+    pub(super) fn too_many_streams() -> Self {
+        Self::new(
+            StatusCode::TOO_MANY_REQUESTS,
+            "TooManyRequests",
+            "This user has as many event streams open as a user may have.",
+        )
+    }
+
     /// 415 for a body that is not JSON in UTF-8.
     pub(super) fn unsupported_media_type() -> Self {
         Self::new(
@@ -186,7 +195,7 @@ pub(super) fn render(refusal: &ApiError, service: Service, shape: BodyShape) -> 
     let code = match (refusal.code, service) {
         (Code::Named(code), _) => code,
         (Code::Invalid, Service::Identity) => "ValidationError",
-        (Code::Invalid, Service::Chat | Service::Realtime) => "BadRequest",
+        (Code::Invalid, Service::Chat | Service::Unversioned) => "BadRequest",
     };
     let error = FlatError {
         code,

@@ -1,15 +1,18 @@
-//! The ACS protocol over HTTP: the whole route table, and what every request passes through.
+//! The ACS protocol over HTTP, and our own routes: the whole route table, and what every request
+//! passes through.
 //!
 //! `edge` is the way in and out: it tidies the path, settles the api-version, routes, and gives
 //! a refusal the shape of its version. Handlers read a request through `convert`, call a
 //! service and render its result through `convert`; they hold no rules.
 
+mod admin;
 mod auth;
 mod body;
 mod chat;
 mod convert;
 mod cors;
 mod error;
+mod events;
 mod identity;
 mod paging;
 mod realtime;
@@ -48,6 +51,7 @@ fn routes(state: Arc<AppState>) -> Router {
         .merge(identity_routes())
         .merge(chat_routes())
         .merge(realtime_routes())
+        .merge(own_routes())
         .fallback(async || ApiError::no_such_resource())
         .method_not_allowed_fallback(async || ApiError::method_not_allowed())
         .with_state(state)
@@ -124,6 +128,16 @@ fn realtime_routes() -> Router<Arc<AppState>> {
         .route("/socket.io/1/websocket/{id}", get(realtime::websocket))
         .route("/v3/registrations", post(realtime::register))
         .route("/v3/registrations/{epid}", registration)
+}
+
+/// What the hosted service has not.
+fn own_routes() -> Router<Arc<AppState>> {
+    Router::new()
+        .route("/cavansite/v1/events", get(events::stream))
+        .route(
+            "/cavansite/v1/admin/regenerateKey",
+            post(admin::regenerate_key),
+        )
 }
 
 #[derive(Clone)]

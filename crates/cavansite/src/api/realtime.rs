@@ -11,7 +11,7 @@ use axum::response::{IntoResponse as _, Response};
 use cavansite_core::Error;
 use cavansite_core::caller::Capability;
 use cavansite_core::identity::Session;
-use cavansite_protocol::realtime::{Allocation, Configuration, Empty, Registration};
+use cavansite_protocol::realtime::{Allocation, Configuration, ConnectParams, Registration};
 
 use super::auth::{ChatCall, IN_PROCESS};
 use super::body::{Body, json};
@@ -26,6 +26,9 @@ use crate::state::{AppState, request_authority};
 const READ_BUFFER_BYTES: usize = 2048;
 /// What is gathered before it is written, in bytes.
 const WRITE_BUFFER_BYTES: usize = 16 * 1024;
+
+/// The query parameter in which clients bring back the mark of their connection identity.
+const MARK: &str = ConnectParams::MARK;
 
 /// A request whose token, in `X-Skypetoken`, is good.
 pub(super) struct RealtimeCall {
@@ -63,12 +66,19 @@ pub(super) async fn configuration(call: ChatCall) -> ApiResult<Response> {
 }
 
 /// `POST /v4/a`.
-pub(super) async fn allocate(call: RealtimeCall, RawQuery(query): RawQuery) -> ApiResult<Response> {
+pub(super) async fn allocate(
+    State(app): State<Arc<AppState>>,
+    call: RealtimeCall,
+    RawQuery(query): RawQuery,
+) -> ApiResult<Response> {
     let epid = epid_of(query.as_deref())?;
+    let brought = parameter(query.as_deref(), MARK)?;
+    let user = &call.session.user;
+    let mark = app.realtime.mark(user, &epid, brought.as_deref());
     let url = format!("{}/v4/f/{epid}/", call.base_url);
     let allocation = Allocation {
         socketio: format!("{}/", call.base_url),
-        connectparams: Empty {},
+        connectparams: ConnectParams { mark },
         surl: url.clone(),
         url,
         ccid: epid,
@@ -84,7 +94,8 @@ pub(super) async fn handshake(
     RawQuery(query): RawQuery,
 ) -> ApiResult<Response> {
     let epid = epid_of(query.as_deref())?;
-    let id = app.realtime.open(call.session, epid);
+    let mark = parameter(query.as_deref(), MARK)?;
+    let id = app.realtime.open(call.session, epid, mark.as_deref());
     // The client adds two seconds and counts any frame; it pings each 40 s.
     Ok(format!("{id}:180:180:websocket").into_response())
 }

@@ -20,8 +20,8 @@ const SUPPORTED_VERSIONS: HeaderName = HeaderName::from_static("api-supported-ve
 pub(super) enum Service {
     /// Everything below `/chat`.
     Chat,
-    /// The connections of real-time notifications, which have no version.
-    Realtime,
+    /// What has no version: the connections of real-time notifications, and what is our own.
+    Unversioned,
     /// Everything else.
     Identity,
 }
@@ -32,7 +32,7 @@ impl Service {
         let first = path.split('/').find(|segment| !segment.is_empty());
         match first {
             Some("chat") => Self::Chat,
-            None | Some("v3" | "v4" | "socket.io") => Self::Realtime,
+            None | Some("v3" | "v4" | "socket.io" | "cavansite") => Self::Unversioned,
             Some(_) => Self::Identity,
         }
     }
@@ -63,7 +63,7 @@ pub(super) fn settle(service: Service, query: Option<&str>) -> ApiResult<Version
     };
     let listed = |name: &str| requested.is_some_and(|asked| asked.eq_ignore_ascii_case(name));
     match service {
-        Service::Realtime => Ok(Version::None),
+        Service::Unversioned => Ok(Version::None),
         Service::Chat => {
             let version = version::chat(requested).map_err(refusal)?;
             Ok(Version::Chat {
@@ -124,7 +124,7 @@ pub(super) fn add_supported_versions(service: Service, headers: &mut HeaderMap) 
     let list = match service {
         Service::Chat => &CHAT,
         Service::Identity => &IDENTITY,
-        Service::Realtime => return,
+        Service::Unversioned => return,
     };
     headers.insert(SUPPORTED_VERSIONS, HeaderValue::clone(list));
 }

@@ -48,7 +48,8 @@ pub(super) async fn welcome(running: &Running) {
         Err(error) => return tracing::error!(%error, "cannot make the first user"),
     };
     let scopes = Scopes::default().with(Scope::Chat);
-    let token = identity.issue_token(&user, scopes, None, KeySlot::Primary);
+    let key = identity.installation().key_generation(KeySlot::Primary);
+    let token = identity.issue_token(&user, scopes, None, key);
     let token = match token.await {
         Ok(issued) => issued.token,
         Err(error) => return tracing::error!(%error, "cannot issue the first token"),

@@ -6,8 +6,8 @@ use base64::prelude::{BASE64_STANDARD, Engine};
 use cavansite_core::model::KeySlot;
 use cavansite_core::store::sqlite::read_installation;
 
-use super::start::connection_string;
 use super::{Failure, RunningServer, say};
+use crate::ready::connection_string;
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Key {

@@ -5,12 +5,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use base64::prelude::{BASE64_STANDARD, Engine};
 use cavansite_core::Error;
 use cavansite_core::clock::{Clock, SystemClock, SystemRandomness};
 use cavansite_core::model::{Installation, KeySlot};
 use cavansite_core::store::sqlite::{self, Durability, SqliteOptions, SqliteStore};
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 use super::{Failure, dev};
 use crate::config::Settings;
@@ -18,7 +17,7 @@ use crate::emulator::{self, TemporaryDirectory};
 use crate::http::{self, HttpSettings, Workers};
 use crate::logging::{self, LogFormat};
 use crate::platform::{self, Request, Signals};
-use crate::ready::{Published, Ready};
+use crate::ready::{Published, Ready, connection_string};
 use crate::state::{AppState, StateOptions};
 use crate::tls::{self, Authority, Name, Origin, ServerCertificate, Source, TlsError};
 use crate::{api, directories};
@@ -211,7 +210,8 @@ impl Server {
 
     async fn serve(self, store: Arc<SqliteStore>) -> Result<(), Failure> {
         let state = self.open_state(Arc::clone(&store)).await?;
-        if self.mode == Mode::Serve && emulator::has_well_known_key(&state.installation) {
+        if self.mode == Mode::Serve && emulator::has_well_known_key(&state.identity.installation())
+        {
             return Err(Failure::new(format!(
                 "{} was made by `cavansite dev`, whose access key everyone knows: serve needs a \
                  directory of its own",
@@ -221,7 +221,8 @@ impl Server {
         let mut signals = Signals::new()?;
         self.listener.set_nonblocking(true)?;
         let bound = self.listener.local_addr()?;
-        let ready = self.ready(&state.installation, bound);
+        let installation = state.identity.installation();
+        let ready = self.ready(&installation, bound);
         let tls = tls::server_config(Arc::clone(&self.certificate.server)).map_err(Failure::new)?;
         let http = HttpSettings {
             trusted_proxies: self.settings.trusted_proxy.clone(),
@@ -242,10 +243,12 @@ impl Server {
             ready,
             is_temporary: self.is_temporary,
         };
-        let published = self.announce(running).await?;
+        let rotations = running.state.identity.installation_changes();
+        let announced = self.announce(running).await?;
         let interrupted = tokio::select! {
             () = wait_for_stop(&mut signals, &self.certificate.server) => None,
             ended = &mut serving => Some(ended),
+            () = announced.follow(rotations) => None,
             () = store.ended() => {
                 return Err(Failure::new(
                     "the store's writer has stopped (its reason is in the log): start the server \
@@ -254,7 +257,7 @@ impl Server {
             }
         };
         // From here on nobody should find this server, and nobody can connect to it.
-        drop(published);
+        drop(announced);
         drop(self.listener);
         let ended = if let Some(ended) = interrupted {
             ended
@@ -331,7 +334,7 @@ impl Server {
     }
 
     /// Tells the world, while the first requests are being answered already.
-    async fn announce(&self, mut running: Running) -> Result<Published, Failure> {
+    async fn announce(&self, mut running: Running) -> Result<Announced, Failure> {
         let extra = self.settings.ready_file.clone();
         let mut ready = running.ready.clone();
         let published = tokio::task::spawn_blocking(move || {
@@ -354,14 +357,30 @@ impl Server {
             dev::welcome(&running).await;
             tokio::task::spawn_blocking(|| emulator::remove_stale_directories(&SystemClock));
         }
-        Ok(published)
+        let ready = running.ready;
+        Ok(Announced { published, ready })
     }
 }
 
-/// A connection string, as the SDKs take it.
-pub(super) fn connection_string(endpoint: &str, key: &[u8]) -> String {
-    let key = BASE64_STANDARD.encode(key);
-    format!("endpoint={endpoint}/;accesskey={key}")
+/// What the ready files say.
+struct Announced {
+    published: Published,
+    ready: Ready,
+}
+
+impl Announced {
+    /// Keeps the connection string up to date, for as long as the server runs.
+    async fn follow(&self, mut rotations: watch::Receiver<Arc<Installation>>) {
+        let mut ready = self.ready.clone();
+        while rotations.changed().await.is_ok() {
+            let installation = Arc::clone(&rotations.borrow_and_update());
+            let key = installation.access_key(KeySlot::Primary).key.expose();
+            ready.connection_string = connection_string(&ready.endpoint, key);
+            if let Err(error) = self.published.update(&ready) {
+                tracing::warn!(%error, "a ready file still says the old access key");
+            }
+        }
+    }
 }
 
 /// Waits for the signal to stop, and meanwhile keeps the certificate up to date.

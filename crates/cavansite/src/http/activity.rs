@@ -30,15 +30,9 @@ pub(super) struct Activity {
 
 impl Activity {
     /// Counts a request until what this returns is dropped.
-    pub(super) fn begin(&self) -> impl Drop + '_ {
-        struct Answering<'a>(&'a Activity);
-        impl Drop for Answering<'_> {
-            fn drop(&mut self) {
-                self.0.ended.fetch_add(1, Ordering::Relaxed);
-            }
-        }
+    pub(super) fn begin(self: &Arc<Self>) -> Answering {
         self.begun.fetch_add(1, Ordering::Relaxed);
-        Answering(self)
+        Answering(Arc::clone(self))
     }
 
     /// Waits until no request came for so long and none is being answered; says whether there was
@@ -69,6 +63,15 @@ impl Activity {
 
     fn all_ended(&self) -> bool {
         self.ended.load(Ordering::Relaxed) == self.begun.load(Ordering::Relaxed)
+    }
+}
+
+/// A request that is being answered, until this is dropped.
+pub struct Answering(Arc<Activity>);
+
+impl Drop for Answering {
+    fn drop(&mut self) {
+        self.0.ended.fetch_add(1, Ordering::Relaxed);
     }
 }
 

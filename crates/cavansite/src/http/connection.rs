@@ -92,11 +92,10 @@ pub(super) async fn run(
     stream: TcpStream,
     peer: IpAddr,
     mut phase: watch::Receiver<Phase>,
-    lease: Lease,
+    (lease, activity): (Lease, Arc<Activity>),
 ) {
     // Answers are small and written whole: waiting for more to send would only delay them.
     let _ = stream.set_nodelay(true);
-    let activity = Arc::new(Activity::default());
     let timeout = Duration::from_millis(listener.settings.limits.handshake_timeout_ms);
     let opened = tokio::select! {
         biased;

@@ -24,6 +24,7 @@ use rustls::ServerConfig;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 
+pub use activity::Answering;
 pub use body::BodyTimedOut;
 pub use lease::Lease;
 pub use limits::HttpLimits;
@@ -32,6 +33,7 @@ pub use request::RequestId;
 pub use workers::Workers;
 pub(crate) use workers::new_runtime;
 
+use activity::Activity;
 use connection::Listener;
 
 /// After a failed accept (no file descriptors left, for one) the next try waits this long.
@@ -95,8 +97,10 @@ pub async fn serve(
         let shared = Arc::clone(&shared);
         let phase = watching.clone();
         let serving = workers.spawn(stream, async move |stream| {
-            let lease = Lease::new(Arc::new(place), phase.clone());
-            connection::run(shared, stream, peer.ip().to_canonical(), phase, lease).await;
+            let activity = Arc::new(Activity::default());
+            let lease = Lease::new(place, phase.clone(), Arc::clone(&activity));
+            let held = (lease, activity);
+            connection::run(shared, stream, peer.ip().to_canonical(), phase, held).await;
         });
         if let Err(error) = serving {
             tracing::warn!(%error, "cannot serve a connection");

@@ -1,55 +1,137 @@
-//! The hub: users, their connection identities, and the websockets of these.
+//! The hub: users, their connection identities with the websockets of these, and their event
+//! streams.
 //!
-//! Events come in on the store's writer thread after their sync. The hub renders an event once,
-//! when somebody who is to be told is there, and queues it by reference at each of their
-//! identities, so that one thread's events stay in order; a websocket's task takes them from
-//! there. Waking tasks goes by the thread that they live on: one message to each, however many
-//! tasks it wakes.
+//! Events come in on the store's writer thread after their sync. The hub renders an event once
+//! for each kind of receiver, when one who is to be told is there, and queues it by reference at
+//! each, so that one thread's events stay in order; a connection's task takes them from there.
+//! Waking tasks goes by the thread that they live on: one message to each, however many tasks it
+//! wakes.
 
+use std::cell::OnceCell;
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::thread::{self, ThreadId};
 
 use cavansite_core::clock::Clock;
-use cavansite_core::events::{Event, EventSink, ThreadEvent};
+use cavansite_core::events::{Audience, Event, EventSink, ThreadEvent};
 use cavansite_core::identity::Session;
-use cavansite_core::model::{Identity, UserId};
+use cavansite_core::model::{Identity, Installation, Timestamp, UserId};
+use tokio::sync::Notify;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
-use super::limits::RealtimeLimits;
-use super::mailbox::{End, Mailbox};
+use super::limits::{RESUME_OVERLAP_MS, RealtimeLimits};
+use super::mailbox::{End, Kept, Mailbox};
 use super::payload::Payload;
+use super::stream_event::StreamEvent;
 
-/// Where events come in and websockets are known.
+/// Where events come in and connections are known.
 pub struct Hub {
     clock: Arc<dyn Clock>,
     limits: RealtimeLimits,
     revocation_grace_ms: i64,
-    users: RwLock<HashMap<UserId, Vec<Arc<Mailbox>>>>,
+    /// The access keys in force; replaced before the sessions of an old one are ended.
+    installation: Mutex<Installation>,
+    /// The resource, as event streams name it.
+    source: String,
+    users: RwLock<HashMap<UserId, Receivers>>,
     workers: Mutex<Workers>,
     serial: AtomicU64,
+    started_at: Timestamp,
+    /// Up to when the process before had told all.
+    told_before: Timestamp,
+    /// When the newest event was committed, in milliseconds; 0 before the first.
+    newest_event_ms: AtomicI64,
+    /// What was last recorded of this process, in milliseconds.
+    recorded_ms: AtomicI64,
 }
 
-/// The threads that websockets live on. What waits in a channel is bounded: an identity is in it
+/// Those who are told what a user is told.
+#[derive(Default)]
+struct Receivers {
+    /// Connection identities.
+    identities: Vec<Arc<Mailbox<Payload>>>,
+    streams: Vec<Arc<Mailbox<StreamEvent>>>,
+}
+
+impl Receivers {
+    fn is_empty(&self) -> bool {
+        self.identities.is_empty() && self.streams.is_empty()
+    }
+}
+
+/// What a [`Hub`] works with.
+pub struct HubOptions {
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// The bounds.
+    pub limits: RealtimeLimits,
+    /// How long a token outlives the deletion of its identity, in milliseconds.
+    pub revocation_grace_ms: i64,
+    /// The keys.
+    pub installation: Installation,
+    /// Up to when the process before had told all, as the store has it.
+    pub told_before: Timestamp,
+}
+
+/// The threads that connections live on. What waits in a channel is bounded: a connection is in it
 /// once at the most, until its task has run.
 #[derive(Default)]
 struct Workers {
     numbers: HashMap<ThreadId, usize>,
-    channels: Vec<UnboundedSender<Vec<Arc<Mailbox>>>>,
+    channels: Vec<UnboundedSender<Vec<Arc<Notify>>>>,
+}
+
+/// Whom to wake, by the thread that they live on.
+#[derive(Default)]
+struct Woken(Vec<Vec<Arc<Notify>>>);
+
+impl Woken {
+    fn add(&mut self, worker: usize, wake: &Arc<Notify>) {
+        if self.0.len() <= worker {
+            self.0.resize_with(worker + 1, Vec::new);
+        }
+        self.0[worker].push(Arc::clone(wake));
+    }
+}
+
+/// An event in the form of one kind of receiver, rendered when the first of them is found.
+struct Rendered<P>(OnceCell<Option<Arc<P>>>);
+
+impl<P: Kept> Rendered<P> {
+    fn get(&self, event: &ThreadEvent, source: &str) -> Option<&Arc<P>> {
+        let render = || P::render(event, source).map(Arc::new);
+        self.0.get_or_init(render).as_ref()
+    }
 }
 
 impl Hub {
     /// A hub without anybody.
-    pub fn new(clock: Arc<dyn Clock>, limits: RealtimeLimits, revocation_grace_ms: i64) -> Self {
+    pub fn new(options: HubOptions) -> Self {
+        let resource = options.installation.resource.hyphenated();
         Self {
-            clock,
-            limits,
-            revocation_grace_ms,
+            source: format!("/providers/Microsoft.Communication/communicationServices/{resource}"),
+            started_at: options.clock.now(),
+            clock: options.clock,
+            limits: options.limits,
+            revocation_grace_ms: options.revocation_grace_ms,
+            installation: Mutex::new(options.installation),
             users: RwLock::default(),
             workers: Mutex::default(),
             serial: AtomicU64::new(1),
+            told_before: options.told_before,
+            newest_event_ms: AtomicI64::new(0),
+            recorded_ms: AtomicI64::new(0),
         }
+    }
+
+    pub(super) fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// The resource, as event streams name it.
+    pub(super) fn source(&self) -> &str {
+        &self.source
     }
 
     /// The bounds in force.
@@ -58,12 +140,17 @@ impl Hub {
     }
 
     /// A websocket of the caller's thread takes its place; `None` when the user has too many.
-    pub(super) fn connect(&self, session: Session, epid: &str) -> Option<(Arc<Mailbox>, u64)> {
-        let serial = self.serial.fetch_add(1, Ordering::Relaxed);
-        let worker = self.worker();
+    /// `known_since`: since when its connection identity has been there.
+    pub(super) fn connect(
+        &self,
+        session: Session,
+        epid: &str,
+        known_since: Timestamp,
+    ) -> Option<(Arc<Mailbox<Payload>>, u64)> {
+        let (serial, worker) = (self.next_serial(), self.worker());
         let mailbox = {
             let mut users = self.users_mut();
-            let mailboxes = users.entry(session.user.clone()).or_default();
+            let mailboxes = &mut users.entry(session.user.clone()).or_default().identities;
             if let Some(known) = mailboxes.iter().find(|mailbox| mailbox.epid == epid) {
                 Arc::clone(known)
             } else {
@@ -73,117 +160,244 @@ impl Hub {
                         .position(|mailbox| !mailbox.is_connected())?;
                     mailboxes.remove(lost);
                 }
-                let new = Arc::new(Mailbox::new(session.user.clone(), epid.to_owned()));
+                let (user, epid) = (session.user.clone(), epid.to_owned());
+                let new = Arc::new(Mailbox::new(user, epid, self.owed_since(known_since)));
                 mailboxes.push(Arc::clone(&new));
                 new
             }
         };
-        mailbox.connect(serial, session, worker);
+        self.attach(&mailbox, serial, session, worker);
         Some((mailbox, serial))
     }
 
+    /// From when on an identity is owed events that this process does not know.
+    fn owed_since(&self, known_since: Timestamp) -> Option<Timestamp> {
+        if known_since < self.started_at {
+            // A process before has told it, and all who were there, what came before that time.
+            return Some(known_since.max(self.told_before.plus_millis(-RESUME_OVERLAP_MS)));
+        }
+        // Known for longer than it takes to connect: this process has let it go.
+        let is_new = known_since.plus_millis(self.limits.handshake_ms) > self.now();
+        (!is_new).then_some(known_since)
+    }
+
+    /// An event stream of the caller's thread takes its place; `None` when the user has too many.
+    pub(super) fn open_stream(
+        &self,
+        session: Session,
+        owed_since: Option<Timestamp>,
+    ) -> Option<(Arc<Mailbox<StreamEvent>>, u64)> {
+        let (serial, worker) = (self.next_serial(), self.worker());
+        let mailbox = {
+            let mut users = self.users_mut();
+            let streams = &mut users.entry(session.user.clone()).or_default().streams;
+            if streams.len() >= self.limits.identities_per_user_max {
+                return None;
+            }
+            let user = session.user.clone();
+            let new = Arc::new(Mailbox::new(user, String::new(), owed_since));
+            streams.push(Arc::clone(&new));
+            new
+        };
+        self.attach(&mailbox, serial, session, worker);
+        Some((mailbox, serial))
+    }
+
+    /// An event stream is gone.
+    pub(super) fn close_stream(&self, stream: &Arc<Mailbox<StreamEvent>>) {
+        self.forget(&stream.user, |receivers| {
+            receivers
+                .streams
+                .retain(|other| !Arc::ptr_eq(other, stream));
+        });
+    }
+
+    fn next_serial(&self) -> u64 {
+        self.serial.fetch_add(1, Ordering::Relaxed)
+    }
+
+    fn attach<P: Kept>(&self, mailbox: &Mailbox<P>, serial: u64, session: Session, worker: usize) {
+        let key = session.key;
+        mailbox.connect(serial, session, worker);
+        // Known first: a rotation from here on ends it, one before is seen here.
+        if !self.installation().has_key(key) {
+            mailbox.end(End::Unauthorized);
+        }
+    }
+
     /// A websocket is gone. `stopped`: the client will not come back.
-    pub(super) fn disconnect(&self, mailbox: &Arc<Mailbox>, serial: u64, stopped: bool) {
-        let gone_at = self.clock.now().plus_millis(self.limits.resume_window_ms);
+    pub(super) fn disconnect(&self, mailbox: &Arc<Mailbox<Payload>>, serial: u64, stopped: bool) {
+        let gone_at = self.now().plus_millis(self.limits.resume_window_ms);
         if mailbox.disconnect(serial, gone_at) && stopped {
-            self.forget(&mailbox.user, |other| Arc::ptr_eq(other, mailbox));
+            self.forget(&mailbox.user, |receivers| {
+                receivers
+                    .identities
+                    .retain(|other| !Arc::ptr_eq(other, mailbox));
+            });
         }
     }
 
     /// The client of a connection identity has stopped.
     pub(crate) fn stop(&self, user: &UserId, epid: &str) {
-        let found = self.users().get(user).and_then(|mailboxes| {
-            let found = mailboxes.iter().find(|mailbox| mailbox.epid == epid);
-            found.map(Arc::clone)
+        let found = self.users().get(user).and_then(|receivers| {
+            let mut identities = receivers.identities.iter();
+            identities
+                .find(|mailbox| mailbox.epid == epid)
+                .map(Arc::clone)
         });
         if let Some(mailbox) = found {
             self.end(&mailbox, End::Stopped);
             mailbox.clear();
-            self.forget(user, |other| Arc::ptr_eq(other, &mailbox));
-        }
-    }
-
-    /// Ends websockets whose token has ended, and lets identities go that did not come back.
-    pub(super) fn sweep(&self) {
-        let now = self.clock.now();
-        let mut any_gone = false;
-        for mailbox in self.users().values().flatten() {
-            if mailbox.is_over(now) {
-                self.end(mailbox, End::Unauthorized);
-            }
-            any_gone |= mailbox.is_gone(now);
-        }
-        if any_gone {
-            self.users_mut().retain(|_, mailboxes| {
-                mailboxes.retain(|mailbox| !mailbox.is_gone(now));
-                !mailboxes.is_empty()
+            self.forget(user, |receivers| {
+                receivers
+                    .identities
+                    .retain(|other| !Arc::ptr_eq(other, &mailbox));
             });
         }
     }
 
-    fn forget(&self, user: &UserId, is_it: impl Fn(&Arc<Mailbox>) -> bool) {
+    /// Ends connections whose token has ended, and lets identities go that did not come back.
+    pub(super) fn sweep(&self) {
+        let now = self.now();
+        let mut any_gone = false;
+        for receivers in self.users().values() {
+            for mailbox in &receivers.identities {
+                self.end_if_over(mailbox, now);
+                any_gone |= mailbox.is_gone(now);
+            }
+            for stream in &receivers.streams {
+                self.end_if_over(stream, now);
+            }
+        }
+        if any_gone {
+            self.users_mut().retain(|_, receivers| {
+                receivers.identities.retain(|mailbox| !mailbox.is_gone(now));
+                !receivers.is_empty()
+            });
+        }
+    }
+
+    /// Up to when all identities have got all events, where that is to be recorded.
+    pub(super) fn told_through(&self) -> Option<Timestamp> {
+        // Who was there before this process may come back for so long; until then what the process
+        // before has recorded stays.
+        let window_ms = self.limits.resume_window_ms;
+        if self.now() < self.started_at.plus_millis(window_ms) {
+            return None;
+        }
+        // First of all: what comes after is not in the mailboxes that are looked at.
+        let newest = self.newest_event_ms.load(Ordering::SeqCst);
+        let users = self.users();
+        let mut identities = users.values().flat_map(|user| &user.identities).peekable();
+        identities.peek()?;
+        let owed = identities.filter_map(|mailbox| mailbox.owed_since()).min();
+        let through = owed.map_or(newest, |owed| owed.as_millis().min(newest));
+        let recorded = self.recorded_ms.swap(through, Ordering::SeqCst);
+        (through != recorded).then(|| Timestamp::from_millis(through))
+    }
+
+    fn end_if_over<P: Kept>(&self, mailbox: &Mailbox<P>, now: Timestamp) {
+        if mailbox.is_over(now) {
+            self.end(mailbox, End::Unauthorized);
+        }
+    }
+
+    fn forget(&self, user: &UserId, leave_out: impl FnOnce(&mut Receivers)) {
         let mut users = self.users_mut();
-        if let Some(mailboxes) = users.get_mut(user) {
-            mailboxes.retain(|mailbox| !is_it(mailbox));
-            if mailboxes.is_empty() {
+        if let Some(receivers) = users.get_mut(user) {
+            leave_out(receivers);
+            if receivers.is_empty() {
                 users.remove(user);
             }
         }
     }
 
-    fn end(&self, mailbox: &Arc<Mailbox>, end: End) {
+    fn end<P: Kept>(&self, mailbox: &Mailbox<P>, end: End) {
         if let Some(worker) = mailbox.end(end) {
-            self.wake(worker, vec![Arc::clone(mailbox)]);
+            self.wake(worker, vec![Arc::clone(&mailbox.wake)]);
         }
     }
 
-    fn tell(&self, event: &ThreadEvent) {
+    fn tell(&self, event: &ThreadEvent, audience: &dyn Audience) {
         let users = self.users();
+        if let Some(position) = event.position() {
+            let at = position.at.as_millis();
+            self.newest_event_ms.fetch_max(at, Ordering::SeqCst);
+        }
         if users.is_empty() {
             return;
         }
-        let (now, about) = (self.clock.now(), event.about());
-        let mut payload: Option<Option<Arc<Payload>>> = None;
-        let mut woken: Vec<Vec<Arc<Mailbox>>> = Vec::new();
-        event.audience.for_each(&mut |user, history_from| {
+        let (now, about) = (self.now(), event.about());
+        let push = Rendered::<Payload>(OnceCell::new());
+        let text = Rendered::<StreamEvent>(OnceCell::new());
+        let mut woken = Woken::default();
+        audience.for_each(&mut |user, history_from| {
             if about.is_some_and(|created_at| created_at < history_from) {
                 return;
             }
-            let Some(mailboxes) = users.get(user) else {
+            let Some(receivers) = users.get(user) else {
                 return;
             };
-            let rendered = payload.get_or_insert_with(|| Payload::new(event).map(Arc::new));
-            let Some(payload) = rendered else {
-                return;
-            };
-            for mailbox in mailboxes {
-                if let Some(worker) = mailbox.push(payload, now, &self.limits) {
-                    if woken.len() <= worker {
-                        woken.resize_with(worker + 1, Vec::new);
-                    }
-                    woken[worker].push(Arc::clone(mailbox));
+            for mailbox in &receivers.identities {
+                if let Some(push) = push.get(event, &self.source)
+                    && let Some(worker) = mailbox.push(push, now, &self.limits)
+                {
+                    woken.add(worker, &mailbox.wake);
+                }
+            }
+            for stream in &receivers.streams {
+                if let Some(text) = text.get(event, &self.source)
+                    && let Some(worker) = stream.push(text, now, &self.limits)
+                {
+                    woken.add(worker, &stream.wake);
                 }
             }
         });
         drop(users);
-        for (worker, mailboxes) in woken.into_iter().enumerate() {
-            if !mailboxes.is_empty() {
-                self.wake(worker, mailboxes);
+        for (worker, wakes) in woken.0.into_iter().enumerate() {
+            if !wakes.is_empty() {
+                self.wake(worker, wakes);
             }
         }
     }
 
     fn identity_changed(&self, identity: &Identity) {
-        let now = self.clock.now();
-        if let Some(mailboxes) = self.users().get(&identity.id) {
-            for mailbox in mailboxes {
-                mailbox.set_end(|session| session.end(identity, self.revocation_grace_ms));
-                if mailbox.is_over(now) {
-                    mailbox.clear();
-                    self.end(mailbox, End::Unauthorized);
-                }
+        if let Some(receivers) = self.users().get(&identity.id) {
+            let ends_at = |session: &Session| session.end(identity, self.revocation_grace_ms);
+            for mailbox in &receivers.identities {
+                self.move_end(mailbox, ends_at);
+            }
+            for stream in &receivers.streams {
+                self.move_end(stream, ends_at);
             }
         }
+    }
+
+    /// Ends the connections of tokens that were issued under a key that was replaced.
+    fn access_keys_changed(&self, installation: &Installation) {
+        *self.installation() = installation.clone();
+        let ends_at = |session: &Session| {
+            if installation.has_key(session.key) {
+                session.expires_at
+            } else {
+                Timestamp::from_millis(i64::MIN)
+            }
+        };
+        for receivers in self.users().values() {
+            for mailbox in &receivers.identities {
+                self.move_end(mailbox, ends_at);
+            }
+            for stream in &receivers.streams {
+                self.move_end(stream, ends_at);
+            }
+        }
+    }
+
+    /// Has a connection's right end when `ends_at` says, unless it ends before. What is kept stays:
+    /// it is for the same user's next token.
+    fn move_end<P: Kept>(&self, mailbox: &Mailbox<P>, ends_at: impl FnOnce(&Session) -> Timestamp) {
+        mailbox.set_end(ends_at);
+        self.end_if_over(mailbox, self.now());
     }
 
     /// The number of the caller's thread, where a task that wakes others is running from now on.
@@ -193,11 +407,11 @@ impl Hub {
         if let Some(number) = workers.numbers.get(&thread) {
             return *number;
         }
-        let (channel, mut woken) = unbounded_channel::<Vec<Arc<Mailbox>>>();
+        let (channel, mut woken) = unbounded_channel::<Vec<Arc<Notify>>>();
         tokio::spawn(async move {
-            while let Some(mailboxes) = woken.recv().await {
-                for mailbox in mailboxes {
-                    mailbox.wake.notify_one();
+            while let Some(wakes) = woken.recv().await {
+                for wake in wakes {
+                    wake.notify_one();
                 }
             }
         });
@@ -207,19 +421,25 @@ impl Hub {
         number
     }
 
-    fn wake(&self, worker: usize, mailboxes: Vec<Arc<Mailbox>>) {
+    fn wake(&self, worker: usize, wakes: Vec<Arc<Notify>>) {
         let workers = self.workers.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(channel) = workers.channels.get(worker) {
-            // An error: the thread has ended, and its websockets with it.
-            let _ = channel.send(mailboxes);
+            // An error: the thread has ended, and its connections with it.
+            let _ = channel.send(wakes);
         }
     }
 
-    fn users(&self) -> RwLockReadGuard<'_, HashMap<UserId, Vec<Arc<Mailbox>>>> {
+    fn installation(&self) -> MutexGuard<'_, Installation> {
+        self.installation
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn users(&self) -> RwLockReadGuard<'_, HashMap<UserId, Receivers>> {
         self.users.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn users_mut(&self) -> RwLockWriteGuard<'_, HashMap<UserId, Vec<Arc<Mailbox>>>> {
+    fn users_mut(&self) -> RwLockWriteGuard<'_, HashMap<UserId, Receivers>> {
         self.users.write().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -227,8 +447,9 @@ impl Hub {
 impl EventSink for Hub {
     fn publish(&self, event: Event) {
         match event {
-            Event::Thread(event) => self.tell(&event),
+            Event::Thread { event, audience } => self.tell(&event, &*audience),
             Event::Identity(identity) => self.identity_changed(&identity),
+            Event::AccessKeys(installation) => self.access_keys_changed(&installation),
         }
     }
 }

@@ -2,19 +2,30 @@
 
 use serde::{Deserialize, Serialize};
 
+/// How far before the time from which on a receiver misses events it is told again, in
+/// milliseconds: commits take their time, and the clock may have been set back a little.
+pub(super) const RESUME_OVERLAP_MS: i64 = 2_000;
+
+/// Changes that are read from the store at a time for a receiver who is owed them.
+pub(super) const RESUME_PAGE: usize = 500;
+
 /// The bounds in force. [`RealtimeLimits::default`] is what an unconfigured server uses.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct RealtimeLimits {
     /// How long pushes that were not answered are kept for a client to come back, in milliseconds.
     pub resume_window_ms: i64,
-    /// Pushes kept for one connection identity, in bytes. Over it they are dropped and the
-    /// connection is closed.
+    /// Pushes kept for one connection identity or event stream, in bytes. Over it the connection
+    /// identity's websocket is closed; what was kept is read from the store for the next one.
     pub kept_bytes_max: usize,
     /// Pushes sent to a client and not answered, in bytes; further ones wait.
     pub unanswered_bytes_max: usize,
-    /// Connection identities (tabs, devices) of one user.
+    /// Connection identities (tabs, devices) of one user, and so many event streams.
     pub identities_per_user_max: usize,
+    /// How far back an event stream goes on from its `Last-Event-ID`, in milliseconds.
+    pub stream_resume_window_ms: i64,
+    /// An event stream on which nothing was sent for so long is sent a comment, in milliseconds.
+    pub stream_heartbeat_ms: u64,
     /// A frame from a client, in bytes.
     pub frame_bytes_max: usize,
     /// A websocket from which nothing came for so long is asked for a sign of life, and closed
@@ -31,6 +42,8 @@ impl Default for RealtimeLimits {
             kept_bytes_max: 1024 * 1024,
             unanswered_bytes_max: 256 * 1024,
             identities_per_user_max: 32,
+            stream_resume_window_ms: 24 * 60 * 60 * 1000,
+            stream_heartbeat_ms: 15_000,
             frame_bytes_max: 64 * 1024,
             silence_ms: 60_000,
             handshake_ms: 30_000,

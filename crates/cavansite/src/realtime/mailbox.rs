@@ -1,17 +1,38 @@
-//! One connection identity of a user (a tab, a device): what waits to be pushed to it, and what was
-//! pushed and not answered. It outlives its websocket by the resume window.
+//! What waits for one receiver: a connection identity of a user (a tab, a device), which outlives
+//! its websocket by the resume window, or an event stream, which ends with its connection.
+//!
+//! What is kept is bounded. When there is more, or when a receiver comes back that this process
+//! does not know, the mailbox is owed events from a time on; they are read from the store
+//! (`resume`) once all before them was sent, and only then it takes new ones again.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use cavansite_core::events::{Position, ThreadEvent};
 use cavansite_core::identity::Session;
-use cavansite_core::model::{Timestamp, UserId};
+use cavansite_core::model::{ThreadId, Timestamp, UserId};
 use tokio::sync::Notify;
 
-use super::limits::RealtimeLimits;
+use super::limits::{RESUME_OVERLAP_MS, RealtimeLimits};
 use super::payload::Payload;
+use super::stream_event::StreamEvent;
 
-/// Why the server ends a websocket.
+/// An event as a kind of receiver gets it.
+pub(super) trait Kept: Send + Sync + Sized + 'static {
+    /// Whether a receiver for whom too much waits loses its connection.
+    const ENDS_ON_OVERFLOW: bool;
+
+    /// Renders an event of the resource of that name; `None` for one that is not told as such.
+    fn render(event: &ThreadEvent, source: &str) -> Option<Self>;
+
+    /// How many bytes it takes, about.
+    fn bytes(&self) -> usize;
+
+    /// Its place, if a store tells it again.
+    fn position(&self) -> Option<Position>;
+}
+
+/// Why the server ends a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum End {
     /// The token has expired or was revoked.
@@ -24,35 +45,48 @@ pub(super) enum End {
     Stopped,
 }
 
-/// A connection identity.
-pub(super) struct Mailbox {
+/// What waits for a receiver.
+pub(super) struct Mailbox<P> {
     pub(super) user: UserId,
+    /// The connection identity; empty for a stream.
     pub(super) epid: String,
-    /// Wakes the websocket's task. To be called on the thread of that task alone, where it costs
+    /// Wakes the connection's task. To be called on the thread of that task alone, where it costs
     /// no system call.
-    pub(super) wake: Notify,
-    inner: Mutex<Inner>,
+    pub(super) wake: Arc<Notify>,
+    inner: Mutex<Inner<P>>,
 }
 
-struct Inner {
-    pushes: VecDeque<Push>,
-    /// How many of them were sent over the present websocket.
+struct Inner<P> {
+    pushes: VecDeque<Push<P>>,
+    /// How many of them were sent over the present connection.
     sent: usize,
     sent_bytes: usize,
     bytes: usize,
     next_id: u64,
+    backlog: Backlog,
     connection: Option<Connection>,
-    /// When it is let go, once it has no websocket.
+    /// When it is let go, once it has no connection.
     gone_at: Timestamp,
 }
 
-struct Push {
+struct Push<P> {
     id: u64,
-    payload: Arc<Payload>,
+    payload: Arc<P>,
     at: Timestamp,
 }
 
-/// The present websocket.
+/// What only the store has of what is to be sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Backlog {
+    /// Nothing.
+    Nothing,
+    /// All from this time on. New events need not be kept: the store has them.
+    Since(Timestamp),
+    /// That is being read. New events are kept, and follow it.
+    BeingRead(Timestamp),
+}
+
+/// The present connection.
 struct Connection {
     serial: u64,
     session: Session,
@@ -62,28 +96,31 @@ struct Connection {
     end: Option<End>,
 }
 
-impl Mailbox {
-    pub(super) fn new(user: UserId, epid: String) -> Self {
+impl<P: Kept> Mailbox<P> {
+    /// Of a receiver who is owed all from `owed_since` on, if anything.
+    pub(super) fn new(user: UserId, epid: String, owed_since: Option<Timestamp>) -> Self {
         Self {
             user,
             epid,
-            wake: Notify::new(),
+            wake: Arc::default(),
             inner: Mutex::new(Inner {
                 pushes: VecDeque::new(),
                 sent: 0,
                 sent_bytes: 0,
                 bytes: 0,
                 next_id: 1,
+                backlog: owed_since.map_or(Backlog::Nothing, Backlog::Since),
                 connection: None,
                 gone_at: Timestamp::from_millis(i64::MAX),
             }),
         }
     }
 
-    /// Makes a websocket the present one; what was not answered is to be sent again over it. The
+    /// Makes a connection the present one; what was not answered is to be sent again over it. The
     /// one before ends.
     pub(super) fn connect(&self, serial: u64, session: Session, worker: usize) {
         let mut inner = self.lock();
+        inner.give_up_reading();
         inner.sent = 0;
         inner.sent_bytes = 0;
         inner.connection = Some(Connection {
@@ -98,16 +135,14 @@ impl Mailbox {
         self.wake.notify_waiters();
     }
 
-    /// The websocket is gone; says whether it was the present one.
+    /// The connection is gone; says whether it was the present one.
     pub(super) fn disconnect(&self, serial: u64, gone_at: Timestamp) -> bool {
         let mut inner = self.lock();
-        let present = inner
-            .connection
-            .as_ref()
-            .is_some_and(|c| c.serial == serial);
+        let present = inner.present(serial).is_some();
         if present {
             inner.connection = None;
             inner.gone_at = gone_at;
+            inner.give_up_reading();
         }
         present
     }
@@ -116,16 +151,27 @@ impl Mailbox {
         self.lock().connection.is_some()
     }
 
-    /// Whether it has no websocket and its time is over.
+    /// Whether it has no connection and its time is over.
     pub(super) fn is_gone(&self, now: Timestamp) -> bool {
         let inner = self.lock();
         inner.connection.is_none() && inner.gone_at <= now
     }
 
-    /// Adds a push. Returns the worker that has to wake the websocket's task, if one has to.
+    /// Since when events were committed that the receiver may not have got, if any were.
+    pub(super) fn owed_since(&self) -> Option<Timestamp> {
+        let inner = self.lock();
+        let positions = inner
+            .pushes
+            .iter()
+            .filter_map(|push| push.payload.position());
+        let kept = positions.map(|position| position.at).min();
+        kept.into_iter().chain(inner.backlog.since()).min()
+    }
+
+    /// Adds a push. Returns the worker that has to wake the connection's task, if one has to.
     pub(super) fn push(
         &self,
-        payload: &Arc<Payload>,
+        payload: &Arc<P>,
         now: Timestamp,
         limits: &RealtimeLimits,
     ) -> Option<usize> {
@@ -134,24 +180,22 @@ impl Mailbox {
         while inner.pushes.front().is_some_and(|push| push.at < oldest) {
             inner.remove(0);
         }
-        let id = inner.next_id;
-        inner.next_id += 1;
-        inner.bytes += payload.bytes();
-        inner.pushes.push_back(Push {
-            id,
-            payload: Arc::clone(payload),
-            at: now,
-        });
+        if let Backlog::Since(_) = inner.backlog {
+            return None;
+        }
+        inner.append(Arc::clone(payload), now);
         if inner.bytes > limits.kept_bytes_max {
-            inner.clear();
-            let connection = inner.connection.as_mut()?;
-            connection.end.get_or_insert(End::Overflow);
-            return Some(connection.worker);
+            inner.leave_to_store(now);
+            if P::ENDS_ON_OVERFLOW {
+                let connection = inner.connection.as_mut()?;
+                connection.end.get_or_insert(End::Overflow);
+                return Some(connection.worker);
+            }
         }
         inner.wake()
     }
 
-    /// Ends the present websocket. Returns the worker that has to wake its task.
+    /// Ends the present connection. Returns the worker that has to wake its task.
     pub(super) fn end(&self, end: End) -> Option<usize> {
         let mut inner = self.lock();
         let connection = inner.connection.as_mut()?;
@@ -160,31 +204,108 @@ impl Mailbox {
         Some(connection.worker)
     }
 
-    /// Sets when the present websocket's right ends, by what its session says to that.
+    /// Sets when the present connection's right ends, by what its session says to that, if that is
+    /// sooner than it would have ended.
     pub(super) fn set_end(&self, ends_at: impl FnOnce(&Session) -> Timestamp) {
         if let Some(connection) = &mut self.lock().connection {
-            connection.ends_at = ends_at(&connection.session);
+            connection.ends_at = connection.ends_at.min(ends_at(&connection.session));
         }
     }
 
-    /// Whether the present websocket's right has ended.
+    /// Whether the present connection's right has ended.
     pub(super) fn is_over(&self, now: Timestamp) -> bool {
         let inner = self.lock();
         inner.connection.as_ref().is_some_and(|c| c.ends_at <= now)
     }
 
-    /// Whether a websocket is to end.
+    /// Whether a connection is to end.
     pub(super) fn has_ended(&self, serial: u64) -> bool {
-        let inner = self.lock();
-        let present = inner.connection.as_ref().filter(|c| c.serial == serial);
+        let mut inner = self.lock();
+        let present = inner.present(serial);
         present.is_none_or(|connection| connection.end.is_some())
     }
 
     /// Drops all that is kept.
     pub(super) fn clear(&self) {
-        self.lock().clear();
+        let mut inner = self.lock();
+        inner.clear();
+        inner.backlog = Backlog::Nothing;
     }
 
+    /// From when on the store is to be read now: the receiver is owed that, and all before it was
+    /// sent.
+    pub(super) fn begin_reading(&self, serial: u64) -> Option<Timestamp> {
+        let mut inner = self.lock();
+        let connection = inner.present(serial)?;
+        if connection.end.is_some() {
+            return None;
+        }
+        match inner.backlog {
+            Backlog::Since(since) if inner.sent == inner.pushes.len() => {
+                inner.backlog = Backlog::BeingRead(since);
+                Some(since)
+            }
+            _ => None,
+        }
+    }
+
+    /// Takes over what was read. `rest`: from when on there is more, if there is; what came
+    /// meanwhile is left to that.
+    pub(super) fn finish_reading(
+        &self,
+        serial: u64,
+        read: Vec<Arc<P>>,
+        rest: Option<Timestamp>,
+        now: Timestamp,
+    ) {
+        let mut inner = self.lock();
+        let is_reading = matches!(inner.backlog, Backlog::BeingRead(_));
+        if inner.present(serial).is_none() || !is_reading {
+            return;
+        }
+        let sent = inner.sent;
+        let mut meanwhile = inner.pushes.split_off(sent);
+        for push in &meanwhile {
+            inner.bytes -= push.payload.bytes();
+        }
+        let mut told: Vec<Position> = Vec::new();
+        for payload in read {
+            told.extend(payload.position());
+            inner.append(payload, now);
+        }
+        if let Some(rest) = rest {
+            inner.backlog = Backlog::Since(rest);
+            return;
+        }
+        inner.backlog = Backlog::Nothing;
+        let newest_told = |thread: ThreadId| {
+            let of_thread = told.iter().filter(|position| position.thread == thread);
+            of_thread.map(|position| position.version).max()
+        };
+        // What came meanwhile may have been read too.
+        meanwhile.retain(|push| {
+            let position = push.payload.position();
+            position.is_none_or(|at| newest_told(at.thread).is_none_or(|told| at.version > told))
+        });
+        for push in meanwhile {
+            inner.append(push.payload, push.at);
+        }
+    }
+
+    /// The store could not be read: it is to be tried again.
+    pub(super) fn fail_reading(&self, serial: u64) {
+        let mut inner = self.lock();
+        if inner.present(serial).is_some() {
+            inner.give_up_reading();
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner<P>> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Mailbox<Payload> {
     /// The client has answered a push.
     pub(super) fn answered(&self, id: u64) {
         let mut inner = self.lock();
@@ -225,13 +346,44 @@ impl Mailbox {
         connection.is_awake = !frames.is_empty();
         Ok(frames)
     }
+}
 
-    fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+impl Mailbox<StreamEvent> {
+    /// What is to be written now to a stream, at most about `batch_bytes` of it; or why it is to
+    /// end. Nothing answers on a stream: what was taken is gone.
+    pub(super) fn take(&self, serial: u64, batch_bytes: usize) -> Result<String, End> {
+        let mut inner = self.lock();
+        let inner = &mut *inner;
+        let Some(connection) = inner.connection.as_mut().filter(|c| c.serial == serial) else {
+            return Err(End::Replaced);
+        };
+        if let Some(end) = connection.end {
+            return Err(end);
+        }
+        let mut text = String::new();
+        while text.len() < batch_bytes
+            && let Some(push) = inner.pushes.pop_front()
+        {
+            inner.bytes -= push.payload.bytes();
+            push.payload.write_for(self.user.as_str(), &mut text);
+        }
+        connection.is_awake = !text.is_empty();
+        Ok(text)
     }
 }
 
-impl Inner {
+impl<P: Kept> Inner<P> {
+    fn present(&mut self, serial: u64) -> Option<&mut Connection> {
+        self.connection.as_mut().filter(|c| c.serial == serial)
+    }
+
+    fn append(&mut self, payload: Arc<P>, at: Timestamp) {
+        let id = self.next_id;
+        self.next_id += 1;
+        self.bytes += payload.bytes();
+        self.pushes.push_back(Push { id, payload, at });
+    }
+
     fn remove(&mut self, at: usize) {
         if let Some(push) = self.pushes.remove(at) {
             let bytes = push.payload.bytes();
@@ -248,9 +400,43 @@ impl Inner {
         (self.sent, self.sent_bytes, self.bytes) = (0, 0, 0);
     }
 
+    /// Drops all that is kept, to be read from the store later.
+    fn leave_to_store(&mut self, now: Timestamp) {
+        let positions = self
+            .pushes
+            .iter()
+            .filter_map(|push| push.payload.position());
+        // A version may be ahead of the time of its commit, and later commits behind that version.
+        let kept = positions.map(|position| position.at.as_millis().min(position.version.0));
+        let kept = kept.map(Timestamp::from_millis).min();
+        let since = kept.into_iter().chain(self.backlog.since()).min();
+        let latest = now.plus_millis(-RESUME_OVERLAP_MS);
+        self.backlog = Backlog::Since(since.map_or(latest, |since| since.min(latest)));
+        self.clear();
+    }
+
+    /// What was begun to be read is owed again, and what came meanwhile with it.
+    fn give_up_reading(&mut self) {
+        if let Backlog::BeingRead(since) = self.backlog {
+            self.backlog = Backlog::Since(since);
+            while self.pushes.len() > self.sent {
+                self.remove(self.pushes.len() - 1);
+            }
+        }
+    }
+
     fn wake(&mut self) -> Option<usize> {
         let connection = self.connection.as_mut()?;
         let asleep = !std::mem::replace(&mut connection.is_awake, true);
         asleep.then_some(connection.worker)
+    }
+}
+
+impl Backlog {
+    fn since(self) -> Option<Timestamp> {
+        match self {
+            Self::Nothing => None,
+            Self::Since(since) | Self::BeingRead(since) => Some(since),
+        }
     }
 }

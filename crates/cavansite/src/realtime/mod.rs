@@ -1,4 +1,5 @@
-//! Real-time notifications: the hub that events come to, and the websockets that they leave by.
+//! Real-time notifications: the hub that events come to, and the websockets and event streams that
+//! they leave by.
 //!
 //! The routes are in `api/realtime.rs`; the wire shapes in the protocol crate. How it works and
 //! why: docs/adr/0006-real-time.md.
@@ -7,8 +8,11 @@ mod hub;
 mod limits;
 mod mailbox;
 mod payload;
+mod resume;
 mod seal;
 mod socket;
+mod stream;
+mod stream_event;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,54 +20,68 @@ use std::time::Duration;
 use axum::extract::ws::WebSocket;
 use cavansite_core::clock::{Clock, Randomness};
 use cavansite_core::identity::{IdentityService, Session};
-use cavansite_core::model::Installation;
+use cavansite_core::model::{Installation, UserId};
+use cavansite_core::store::Store;
 
-pub use hub::Hub;
+pub use hub::{Hub, HubOptions};
 pub use limits::RealtimeLimits;
 pub(crate) use seal::Ticket;
+pub(crate) use stream::{NoStream, StreamBody};
+pub(crate) use stream_event::EventId;
 
 use crate::http::Lease;
 use seal::Seal;
 
-/// How often is looked whether a token on an open websocket has ended.
+/// How often is looked whether a token on an open connection has ended, and up to when all was
+/// told.
 const SWEEP: Duration = Duration::from_millis(500);
+/// Every so many sweeps it is recorded up to when all was told.
+const SWEEPS_PER_RECORD: u32 = 2;
 /// The longest connection identity; SDKs use UUIDs.
 const EPID_BYTES_MAX: usize = 64;
 
 /// What the routes of real-time notifications share.
 pub struct Realtime {
     hub: Arc<Hub>,
+    store: Arc<dyn Store>,
     seal: Arc<Seal>,
     clock: Arc<dyn Clock>,
     randomness: Arc<dyn Randomness>,
 }
 
 impl Realtime {
-    /// Over a hub. To be called on a runtime, where it looks after the hub from now on.
+    /// Over a hub, and the store whose events come to it. To be called on a runtime, where it looks
+    /// after the hub from now on.
     pub fn new(
         hub: Arc<Hub>,
+        store: Arc<dyn Store>,
         installation: &Installation,
         clock: Arc<dyn Clock>,
         randomness: Arc<dyn Randomness>,
     ) -> Self {
         let seal = Arc::new(Seal::new(installation));
-        let (swept, seals, time) = (
-            Arc::downgrade(&hub),
-            Arc::downgrade(&seal),
-            Arc::clone(&clock),
-        );
+        let (swept, records) = (Arc::downgrade(&hub), Arc::downgrade(&store));
+        let (seals, time) = (Arc::downgrade(&seal), Arc::clone(&clock));
         tokio::spawn(async move {
-            loop {
+            for sweep in (1..=SWEEPS_PER_RECORD).cycle() {
                 tokio::time::sleep(SWEEP).await;
                 let (Some(hub), Some(seal)) = (swept.upgrade(), seals.upgrade()) else {
                     return;
                 };
                 hub.sweep();
                 seal.sweep(time.now());
+                if sweep == SWEEPS_PER_RECORD
+                    && let Some(through) = hub.told_through()
+                    && let Some(store) = records.upgrade()
+                    && let Err(error) = store.set_told_through(through).await
+                {
+                    tracing::warn!(%error, "cannot record up to when all was told");
+                }
             }
         });
         Self {
             hub,
+            store,
             seal,
             clock,
             randomness,
@@ -75,17 +93,42 @@ impl Realtime {
         &self.hub
     }
 
+    /// A mark for a connection identity to bring back whenever it connects: the one that it
+    /// brought, if that is its own, or a new one.
+    pub(crate) fn mark(&self, user: &UserId, epid: &str, brought: Option<&str>) -> String {
+        let known = brought.and_then(|mark| self.seal.known_since(mark, user, epid));
+        self.seal
+            .mark(user, epid, known.unwrap_or(self.clock.now()))
+    }
+
     /// A session id for one websocket of that session and connection identity.
-    pub(crate) fn open(&self, session: Session, epid: String) -> String {
-        let until = self.clock.now();
-        let until = until.plus_millis(self.hub.limits().handshake_ms);
-        let ticket = Ticket { session, epid };
+    pub(crate) fn open(&self, session: Session, epid: String, mark: Option<&str>) -> String {
+        let now = self.clock.now();
+        let until = now.plus_millis(self.hub.limits().handshake_ms);
+        let known = mark.and_then(|mark| self.seal.known_since(mark, &session.user, &epid));
+        let ticket = Ticket {
+            session,
+            epid,
+            known_since: known.unwrap_or(now),
+        };
         self.seal.seal(&ticket, until, &*self.randomness)
     }
 
     /// What a session id stands for, the first time that it is shown in time.
     pub(crate) fn admit(&self, id: &str) -> Option<Ticket> {
         self.seal.open(id, self.clock.now())
+    }
+
+    /// Opens an event stream that goes on where an earlier one ended.
+    pub(crate) async fn stream(
+        &self,
+        identity: &IdentityService,
+        session: Session,
+        after: Option<EventId>,
+        lease: Lease,
+    ) -> Result<StreamBody, NoStream> {
+        let from = (Arc::clone(&self.hub), Arc::clone(&self.store));
+        stream::open(from, identity, session, after, lease).await
     }
 
     /// Serves a websocket to its end.
@@ -96,7 +139,8 @@ impl Realtime {
         socket: WebSocket,
         lease: Lease,
     ) {
-        socket::run(Arc::clone(&self.hub), identity, ticket, socket, lease).await;
+        let hub = Arc::clone(&self.hub);
+        socket::run(hub, &*self.store, identity, ticket, socket, lease).await;
     }
 }
 

@@ -1,6 +1,6 @@
 //! What happened, as the pushed request carries it: rendered once, whoever gets it.
 
-use cavansite_core::events::{Change, EventKind, ThreadEvent};
+use cavansite_core::events::{Change, EventKind, Position, ThreadEvent};
 use cavansite_core::model::{
     Message, MessageContent, Metadata, Participant, RetentionPolicy, TextFormat, Thread, Timestamp,
     Version,
@@ -12,17 +12,21 @@ use cavansite_protocol::time::DateTime;
 use serde::Serialize;
 use serde_json::json;
 
+use super::mailbox::Kept;
+
 /// An event as it is pushed, but for what differs by receiver.
 pub(super) struct Payload {
     /// Its name, which ends the path of the pushed request.
     pub(super) name: &'static str,
     /// The body's members, escaped for the string that the body is, with its closing brace.
     members: String,
+    position: Option<Position>,
 }
 
-impl Payload {
-    /// Renders an event; `None` for a message that is not pushed as such.
-    pub(super) fn new(event: &ThreadEvent) -> Option<Self> {
+impl Kept for Payload {
+    const ENDS_ON_OVERFLOW: bool = true;
+
+    fn render(event: &ThreadEvent, _source: &str) -> Option<Self> {
         let thread = event.thread.to_string();
         let (name, body) = match &event.kind {
             EventKind::Change { .. } => change(&thread, &event.kind)?,
@@ -31,9 +35,24 @@ impl Payload {
         // The body is a string in the frame: escaped once more, without its first brace.
         let escaped = text(&body);
         let members = escaped.get(2..escaped.len() - 1)?.to_owned();
-        Some(Self { name, members })
+        let position = event.position();
+        Some(Self {
+            name,
+            members,
+            position,
+        })
     }
 
+    fn bytes(&self) -> usize {
+        self.members.len() + size_of::<Self>()
+    }
+
+    fn position(&self) -> Option<Position> {
+        self.position
+    }
+}
+
+impl Payload {
     /// The frame that pushes it to one receiver, whose id needs no escaping.
     pub(super) fn frame(&self, id: u64, epid: &str, user: &str) -> String {
         let bare = user.strip_prefix("8:").unwrap_or(user);
@@ -43,11 +62,6 @@ impl Payload {
              \\\"recipientId\\\":\\\"{bare}\\\",{}\"}}",
             self.name, self.members
         )
-    }
-
-    /// How many bytes it takes, about.
-    pub(super) fn bytes(&self) -> usize {
-        self.members.len() + size_of::<Self>()
     }
 }
 

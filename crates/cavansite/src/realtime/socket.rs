@@ -4,13 +4,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::ws::{CloseFrame, Message, WebSocket, close_code};
+use cavansite_core::Error;
 use cavansite_core::identity::IdentityService;
+use cavansite_core::store::Store;
 use cavansite_protocol::realtime::ClientFrame;
 use futures_util::{SinkExt as _, StreamExt as _};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::hub::Hub;
 use super::mailbox::{End, Mailbox};
+use super::payload::Payload;
+use super::resume::{self, Reach};
 use super::seal::Ticket;
 use crate::http::Lease;
 
@@ -34,12 +38,14 @@ enum Over {
 /// Serves a websocket.
 pub(super) async fn run(
     hub: Arc<Hub>,
+    store: &dyn Store,
     identity: &IdentityService,
     ticket: Ticket,
     mut socket: WebSocket,
     mut lease: Lease,
 ) {
-    let Some((mailbox, serial)) = hub.connect(ticket.session.clone(), &ticket.epid) else {
+    let session = ticket.session.clone();
+    let Some((mailbox, serial)) = hub.connect(session, &ticket.epid, ticket.known_since) else {
         tracing::info!("closed a websocket: its user has identities_per_user_max open");
         return;
     };
@@ -50,7 +56,7 @@ pub(super) async fn run(
             tokio::select! {
                 biased;
                 () = lease.drained() => Over::Ended("0:::going away"),
-                over = converse(&hub, &mailbox, serial, &mut socket) => over,
+                over = converse(&hub, store, &mailbox, serial, &mut socket) => over,
             }
         }
         Err(_) => Over::Ended(UNAUTHORIZED),
@@ -74,7 +80,13 @@ pub(super) async fn run(
 
 const UNAUTHORIZED: &str = "0:::{\"reason\":\"unauthorized\"}";
 
-async fn converse(hub: &Hub, mailbox: &Mailbox, serial: u64, socket: &mut WebSocket) -> Over {
+async fn converse(
+    hub: &Hub,
+    store: &dyn Store,
+    mailbox: &Mailbox<Payload>,
+    serial: u64,
+    socket: &mut WebSocket,
+) -> Over {
     let silence = Duration::from_millis(hub.limits().silence_ms);
     let connected = format!(
         "5:::{{\"name\":\"trouter.connected\",\"args\":[{{\"ttl\":{TTL_SECONDS},\"dur\":\"1\"}}]}}"
@@ -87,10 +99,21 @@ async fn converse(hub: &Hub, mailbox: &Mailbox, serial: u64, socket: &mut WebSoc
     }
     let mut deadline = Instant::now() + silence;
     let mut asked = false;
+    let reach = Reach {
+        window_ms: hub.limits().resume_window_ms,
+        is_new: &|_| true,
+    };
     loop {
         loop {
             let frames = match mailbox.take(serial, BATCH_BYTES, hub.limits()) {
-                Ok(frames) if frames.is_empty() => break,
+                Ok(frames) if frames.is_empty() => {
+                    match resume::catch_up(hub, store, mailbox, serial, reach).await {
+                        Ok(true) => continue,
+                        Ok(false) => break,
+                        // The client comes back, and it is tried again then.
+                        Err(error) => return could_not_resume(&error),
+                    }
+                }
                 Ok(frames) => frames,
                 Err(end) => return Over::Ended(last_words(end)),
             };
@@ -124,8 +147,13 @@ async fn converse(hub: &Hub, mailbox: &Mailbox, serial: u64, socket: &mut WebSoc
     }
 }
 
+fn could_not_resume(error: &Error) -> Over {
+    tracing::warn!(%error, "cannot read what a websocket is owed");
+    Over::Ended("0:::try again")
+}
+
 /// What a frame of the client comes to: a reply, or the end.
-fn read(mailbox: &Mailbox, message: &Message) -> Result<Option<String>, Over> {
+fn read(mailbox: &Mailbox<Payload>, message: &Message) -> Result<Option<String>, Over> {
     let Message::Text(text) = message else {
         // Pings are answered below; data other than text is none of this protocol.
         return match message {
@@ -163,7 +191,7 @@ fn last_words(end: End) -> &'static str {
 /// Writes frames, unless the websocket is to end meanwhile: a client that does not read must not
 /// hold up its own end.
 async fn write_or_end(
-    mailbox: &Mailbox,
+    mailbox: &Mailbox<Payload>,
     serial: u64,
     socket: &mut WebSocket,
     frames: Vec<String>,

@@ -17,7 +17,7 @@ use cavansite_core::clock::{Clock, Randomness};
 use cavansite_core::limits::Limits;
 use cavansite_core::model::{AccessKey, Installation, Timestamp};
 use cavansite_core::secret::Secret;
-use cavansite_core::store::sqlite::{Durability, SqliteOptions, SqliteStore};
+use cavansite_core::store::sqlite::{Durability, OpenError, SqliteOptions, SqliteStore};
 use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
@@ -57,6 +57,7 @@ impl Randomness for SeededRandomness {
 }
 
 /// What a test may choose.
+#[derive(Clone)]
 pub(crate) struct Options {
     pub(crate) profile: Profile,
     pub(crate) error_shape: Option<ErrorShape>,
@@ -87,7 +88,9 @@ pub(crate) struct TestServer {
     pub(crate) clock: Arc<TestClock>,
     pub(crate) resource: Uuid,
     keys: [Vec<u8>; 2],
-    _directory: tempfile::TempDir,
+    options: Options,
+    randomness: Arc<SeededRandomness>,
+    directory: tempfile::TempDir,
 }
 
 impl TestServer {
@@ -104,15 +107,49 @@ impl TestServer {
     }
 
     pub(crate) async fn with(options: Options) -> Self {
-        let directory = tempfile::tempdir().unwrap();
         let clock = Arc::new(TestClock(AtomicI64::new(START_MS)));
-        let store = SqliteStore::open(SqliteOptions {
-            directory: directory.path().to_owned(),
-            durability: Durability::None,
-            limits: options.limits.clone(),
-            clock: clock.clone(),
-        })
-        .unwrap();
+        let randomness = Arc::new(SeededRandomness(AtomicU64::new(1)));
+        Self::open(options, tempfile::tempdir().unwrap(), clock, randomness).await
+    }
+
+    /// Another process on the same data, once the one before has let it go.
+    pub(crate) async fn restart(self) -> Self {
+        let Self {
+            router,
+            options,
+            directory,
+            clock,
+            randomness,
+            ..
+        } = self;
+        drop(router);
+        Self::open(options, directory, clock, randomness).await
+    }
+
+    async fn open(
+        options: Options,
+        directory: tempfile::TempDir,
+        clock: Arc<TestClock>,
+        randomness: Arc<SeededRandomness>,
+    ) -> Self {
+        let open = || {
+            SqliteStore::open(SqliteOptions {
+                directory: directory.path().to_owned(),
+                durability: Durability::None,
+                limits: options.limits.clone(),
+                clock: clock.clone(),
+            })
+        };
+        let mut opened = open();
+        // Connections that are being closed still hold it.
+        for _ in 0..600 {
+            if !matches!(opened, Err(OpenError::Locked { .. })) {
+                break;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+            opened = open();
+        }
+        let store = opened.unwrap();
         let keys = [vec![1_u8; 64], vec![2_u8; 64]];
         let access_key = |key: &Vec<u8>| AccessKey {
             generation: 1,
@@ -129,9 +166,9 @@ impl TestServer {
             Arc::new(store),
             StateOptions {
                 clock: clock.clone(),
-                randomness: Arc::new(SeededRandomness(AtomicU64::new(1))),
-                limits: options.limits,
-                realtime: options.realtime,
+                randomness: randomness.clone(),
+                limits: options.limits.clone(),
+                realtime: options.realtime.clone(),
                 profile: options.profile,
                 proposed_installation: installation,
                 hosts: vec!["chat.test".to_owned()],
@@ -150,7 +187,9 @@ impl TestServer {
             clock,
             resource,
             keys,
-            _directory: directory,
+            options,
+            randomness,
+            directory,
         }
     }
 
@@ -173,6 +212,11 @@ impl TestServer {
             text,
             json,
         }
+    }
+
+    /// Has requests signed with another key from now on, where `Signing::key` chooses that one.
+    pub(crate) fn use_key(&mut self, index: usize, base64: &str) {
+        self.keys[index] = BASE64_STANDARD.decode(base64).unwrap();
     }
 
     /// Sends a signed request to the identity API.
@@ -233,9 +277,23 @@ impl TestServer {
     }
 
     pub(crate) async fn user_with_scopes(&self, scopes: &[&str]) -> User {
+        self.user_by(&Signing::default(), scopes).await
+    }
+
+    /// A new user whose token was issued under that key.
+    pub(crate) async fn user_signed_with(&self, key: usize) -> User {
+        let signing = Signing {
+            key,
+            ..Signing::default()
+        };
+        self.user_by(&signing, &["chat"]).await
+    }
+
+    async fn user_by(&self, signing: &Signing, scopes: &[&str]) -> User {
         let body = json!({ "createTokenWithScopes": scopes }).to_string();
+        let target = "/identities?api-version=2023-10-01";
         let answer = self
-            .identity(Method::POST, "/identities?api-version=2023-10-01", &body)
+            .send(self.sign(signing, Method::POST, target, &body))
             .await;
         assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.text);
         User {
@@ -245,6 +303,21 @@ impl TestServer {
                 .unwrap()
                 .to_owned(),
         }
+    }
+
+    /// Another token for chat.
+    pub(crate) async fn token(&self, user: &User) -> String {
+        let target = format!(
+            "/identities/{}/:issueAccessToken?api-version=2023-10-01",
+            user.id
+        );
+        let answer = self
+            .identity(Method::POST, &target, r#"{"scopes":["chat"]}"#)
+            .await;
+        answer.expect(200).json["token"]
+            .as_str()
+            .unwrap()
+            .to_owned()
     }
 
     pub(crate) async fn delete_user(&self, user: &User) {

@@ -11,5 +11,8 @@ mod participants;
 mod permissions;
 mod realtime;
 mod receipts;
+mod resume;
+mod streams;
 mod threads;
 mod transport;
+mod websocket;

@@ -9,7 +9,7 @@ use super::read::failed;
 use super::transaction::{Batch, Transaction};
 use super::{SqliteStore, row};
 use crate::error::{Error, Result, StoreFailure};
-use crate::model::{AccessKey, Identity, Installation, Timestamp, UserId};
+use crate::model::{AccessKey, Identity, Installation, KeySlot, Timestamp, UserId};
 use crate::secret::Secret;
 use crate::store::IdentityStore;
 
@@ -107,6 +107,29 @@ impl IdentityStore for SqliteStore {
             }
             insert_installation(tx, &proposed)?;
             Ok(proposed)
+        })
+        .await
+    }
+
+    async fn rotate_access_key(&self, slot: KeySlot, key: Secret) -> Result<Installation> {
+        self.write(move |Batch { tx, .. }| {
+            let installation = read_installation(tx.connection)?;
+            let mut installation = installation.ok_or(rusqlite::Error::QueryReturnedNoRows)?;
+            let rotated = &mut installation.access_keys[slot as usize];
+            rotated.generation = rotated.generation.saturating_add(1);
+            rotated.key = key;
+            let statement = match slot {
+                KeySlot::Primary => {
+                    "UPDATE installation SET primary_key = ?1, primary_generation = ?2"
+                }
+                KeySlot::Secondary => {
+                    "UPDATE installation SET secondary_key = ?1, secondary_generation = ?2"
+                }
+            };
+            let (key, generation) = (rotated.key.expose(), rotated.generation);
+            tx.connection.execute(statement, params![key, generation])?;
+            tx.publish_access_keys(installation.clone());
+            Ok(installation)
         })
         .await
     }

@@ -6,12 +6,13 @@
 //! they need to be read from in the readers' (`cache`, `lists`). The lock on the directory is what
 //! makes that memory sound: nobody else writes.
 //!
-//! `identities`, `threads`, `participants` and `messages` hold the SQL of their area.
+//! `identities`, `threads`, `participants`, `messages` and `events` hold the SQL of their area.
 
 mod cache;
 mod checkpoint;
 mod directory;
 mod erase;
+mod events;
 #[cfg(feature = "fault-injection")]
 mod fault;
 mod identities;
@@ -46,7 +47,6 @@ use crate::error::Result;
 use crate::events::EventSink;
 use crate::limits::Limits;
 use crate::model::{Identity, Installation, UserId};
-use crate::store::EventSource;
 use cache::ThreadCache;
 use lists::ThreadLists;
 use queue::{End, Outcome, Queue};
@@ -295,12 +295,6 @@ impl SqliteStore {
             .readers
             .read(move |connection| work(connection, &shared))
             .await
-    }
-}
-
-impl EventSource for SqliteStore {
-    fn send_events_to(&self, sink: Arc<dyn EventSink>) {
-        let _ = self.shared.sink.set(sink);
     }
 }
 

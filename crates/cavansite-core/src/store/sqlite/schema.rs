@@ -15,7 +15,10 @@ pub(super) const APPLICATION_ID: i32 = 0x4356_5354;
 pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The migrations, in order; the number of those applied is the file's `user_version`.
-const MIGRATIONS: &[&str] = &[include_str!("../../../migrations/sqlite/0001_initial.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("../../../migrations/sqlite/0001_initial.sql"),
+    include_str!("../../../migrations/sqlite/0002_resume.sql"),
+];
 
 /// The schema that this program knows.
 fn newest() -> i64 {

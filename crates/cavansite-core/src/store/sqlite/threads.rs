@@ -261,17 +261,19 @@ fn delete(batch: &mut Batch<'_>, caller: &UserId, thread: ThreadId) -> Outcome<(
     }
     let state = threads.present(tx, thread, caller)?;
     let number = state.record.number;
+    let (deleted_by, _) = initiator(state, caller)?;
     let counters = tx.next(state);
     // The rest of the content goes behind the deletion, in small steps.
     tx.connection
         .prepare_cached(
-            "UPDATE threads SET deleted_at = ?2, deleted_version = ?3, topic = '', \
-             metadata = NULL WHERE thread = ?1",
+            "UPDATE threads SET deleted_at = ?2, deleted_version = ?3, deleted_by = ?4, \
+             topic = '', metadata = NULL WHERE thread = ?1",
         )?
         .execute(params![
             number,
             tx.now.max(counters.newest_created_at).as_millis(),
             counters.version,
+            deleted_by,
         ])?;
     let when = (tx.now.max(counters.newest_created_at), counters.version);
     let audience = Arc::clone(&state.members) as Arc<dyn Audience>;

@@ -14,8 +14,8 @@ use super::state::{Counters, Member, ThreadRecord, ThreadState, ThreadStates};
 use crate::events::{Audience, Change, EventKind, ThreadEvent};
 use crate::limits::Limits;
 use crate::model::{
-    Identity, Message, MessageContent, MessageId, SendFingerprint, ThreadId, Timestamp, UserId,
-    Version,
+    Identity, Installation, Message, MessageContent, MessageId, SendFingerprint, ThreadId,
+    Timestamp, UserId, Version,
 };
 
 /// What a request's work is given: the threads in memory and the transaction.
@@ -49,8 +49,10 @@ pub(super) struct Effects {
     pub(super) activities: Vec<Activity>,
     /// Identities as they are now.
     pub(super) identities: Vec<Identity>,
+    /// The access keys as they are now, where one was replaced.
+    pub(super) access_keys: Option<Installation>,
     /// What is to be told, in order.
-    pub(super) events: Vec<ThreadEvent>,
+    pub(super) events: Vec<(ThreadEvent, Arc<dyn Audience>)>,
     /// Threads whose content is to be erased.
     pub(super) deleted: Vec<i64>,
 }
@@ -72,6 +74,7 @@ impl<'a> Transaction<'a> {
                 publications: Vec::new(),
                 activities: Vec::new(),
                 identities: Vec::new(),
+                access_keys: None,
                 events: Vec::new(),
                 deleted: Vec::new(),
             },
@@ -213,11 +216,8 @@ impl<'a> Transaction<'a> {
     ) {
         if self.shared.sink.get().is_some() {
             let kind = make();
-            self.effects.events.push(ThreadEvent {
-                thread,
-                audience,
-                kind,
-            });
+            let event = ThreadEvent { thread, kind };
+            self.effects.events.push((event, audience));
         }
     }
 
@@ -264,6 +264,11 @@ impl<'a> Transaction<'a> {
     /// Keeps the identity for readers once it is committed.
     pub(super) fn publish_identity(&mut self, identity: Identity) {
         self.effects.identities.push(identity);
+    }
+
+    /// Tells that an access key was replaced, once that is committed.
+    pub(super) fn publish_access_keys(&mut self, installation: Installation) {
+        self.effects.access_keys = Some(installation);
     }
 
     /// Has the content of a deleted thread erased, once the deletion is committed.

@@ -170,8 +170,11 @@ impl Writer {
             }
         }
         if let Some(sink) = shared.sink.get() {
-            for event in effects.events {
-                sink.publish(Event::Thread(event));
+            if let Some(installation) = effects.access_keys {
+                sink.publish(Event::AccessKeys(Box::new(installation)));
+            }
+            for (event, audience) in effects.events {
+                sink.publish(Event::Thread { event, audience });
             }
         }
         Ok(())

@@ -42,7 +42,7 @@ async fn create_identity_with_token(call: IdentityCall) -> ApiResult<Response> {
         Some(
             call.app
                 .identity
-                .issue_token(&user, scopes, minutes, call.slot)
+                .issue_token(&user, scopes, minutes, call.key)
                 .await?,
         )
     };

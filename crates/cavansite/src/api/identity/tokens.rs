@@ -57,7 +57,7 @@ async fn issue(
     Ok(call
         .app
         .identity
-        .issue_token(&identity.id, scopes, minutes, call.slot)
+        .issue_token(&identity.id, scopes, minutes, call.key)
         .await?)
 }
 

@@ -1,0 +1,161 @@
+//! One event stream (Server-Sent Events), from its opening to its end.
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Bytes;
+use cavansite_core::Error;
+use cavansite_core::events::ThreadEvent;
+use cavansite_core::identity::{IdentityService, Session};
+use cavansite_core::store::Store;
+use futures_util::Stream;
+use futures_util::stream::unfold;
+use tokio::time::{Instant, sleep_until};
+
+use super::hub::Hub;
+use super::limits::RESUME_OVERLAP_MS;
+use super::mailbox::{End, Mailbox};
+use super::resume::{self, Reach};
+use super::stream_event::{EventId, StreamEvent};
+use crate::http::{Answering, Lease};
+
+/// Events written in one go, in bytes.
+const BATCH_BYTES: usize = 16 * 1024;
+
+/// The body of an event stream.
+pub(crate) type StreamBody =
+    Pin<Box<dyn Stream<Item = Result<Bytes, Infallible>> + Send + 'static>>;
+
+/// Why no stream was opened.
+pub(crate) enum NoStream {
+    /// The user has as many as one may have.
+    TooMany,
+    /// The token has ended meanwhile, or the store failed.
+    Refused(Error),
+}
+
+impl From<Error> for NoStream {
+    fn from(error: Error) -> Self {
+        Self::Refused(error)
+    }
+}
+
+/// An open stream.
+struct Open {
+    hub: Arc<Hub>,
+    store: Arc<dyn Store>,
+    mailbox: Arc<Mailbox<StreamEvent>>,
+    serial: u64,
+    after: Option<EventId>,
+    lease: Lease,
+    /// What is to be written first.
+    greeting: Option<String>,
+    heartbeat: Duration,
+    is_over: bool,
+    #[expect(dead_code, reason = "held, not read")]
+    answering: Option<Answering>,
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.hub.close_stream(&self.mailbox);
+    }
+}
+
+/// Opens a stream; `after` is the last event that the client has.
+pub(super) async fn open(
+    (hub, store): (Arc<Hub>, Arc<dyn Store>),
+    identity: &IdentityService,
+    session: Session,
+    after: Option<EventId>,
+    lease: Lease,
+) -> Result<StreamBody, NoStream> {
+    let window_ms = hub.limits().stream_resume_window_ms;
+    let earliest = hub.now().plus_millis(-window_ms);
+    let owed_since = after.map(|id| id.position.at.plus_millis(-RESUME_OVERLAP_MS));
+    let left_out = owed_since.is_some_and(|since| since < earliest);
+    let opened = hub.open_stream(session.clone(), owed_since);
+    let (mailbox, serial) = opened.ok_or(NoStream::TooMany)?;
+    let mut greeting = ": connected\n\n".to_owned();
+    if left_out {
+        let hours = window_ms / 3_600_000;
+        greeting = format!(": connected; events of more than {hours} hours ago are left out\n\n");
+    }
+    let open = Open {
+        heartbeat: Duration::from_millis(hub.limits().stream_heartbeat_ms),
+        answering: lease.answering(),
+        hub,
+        store,
+        mailbox,
+        serial,
+        after,
+        lease,
+        greeting: Some(greeting),
+        is_over: false,
+    };
+    // Known to the hub first: a revocation from here on is told to it, one before is seen here.
+    let ends_at = identity.check_session(&session).await?;
+    open.mailbox.set_end(|_| ends_at);
+    let body = unfold(open, async |mut open| {
+        let text = open.next().await?;
+        Some((Ok(Bytes::from(text)), open))
+    });
+    Ok(Box::pin(body))
+}
+
+impl Open {
+    /// What is to be written next; `None` at the end.
+    async fn next(&mut self) -> Option<String> {
+        if let Some(greeting) = self.greeting.take() {
+            return Some(greeting);
+        }
+        if self.is_over {
+            return None;
+        }
+        let heartbeat = Instant::now() + self.heartbeat;
+        loop {
+            match self.mailbox.take(self.serial, BATCH_BYTES) {
+                Ok(text) if !text.is_empty() => return Some(text),
+                Ok(_) => {}
+                Err(End::Unauthorized) => return Some(self.end(": the token has ended\n\n")),
+                Err(_) => return None,
+            }
+            match self.catch_up().await {
+                Ok(true) => continue,
+                Ok(false) => {}
+                Err(error) => {
+                    tracing::warn!(%error, "cannot read what an event stream is owed");
+                    return Some(self.end(": try again\n\n"));
+                }
+            }
+            tokio::select! {
+                biased;
+                () = self.lease.drained() => return Some(self.end(": the server is stopping\n\n")),
+                () = self.mailbox.wake.notified() => {}
+                () = sleep_until(heartbeat) => return Some(":\n\n".to_owned()),
+            }
+        }
+    }
+
+    async fn catch_up(&self) -> Result<bool, Error> {
+        let after = self.after.map(|id| id.position);
+        let is_new = |event: &ThreadEvent| match (after, event.position()) {
+            (Some(after), Some(position)) => {
+                position.thread != after.thread || position.version > after.version
+            }
+            _ => true,
+        };
+        let reach = Reach {
+            window_ms: self.hub.limits().stream_resume_window_ms,
+            is_new: &is_new,
+        };
+        resume::catch_up(&self.hub, &*self.store, &self.mailbox, self.serial, reach).await
+    }
+
+    fn end(&mut self, words: &str) -> String {
+        self.is_over = true;
+        words.to_owned()
+    }
+}

@@ -1,0 +1,381 @@
+//! The plain event stream, and access keys that are replaced under open connections.
+
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::http::{Method, Request};
+use cavansite::realtime::RealtimeLimits;
+use http_body_util::BodyExt as _;
+use serde_json::{Value, json};
+use tokio::time::timeout;
+use tower::ServiceExt as _;
+
+use crate::harness::{Answer, Dialect::Ga2024, HOST, Options, Signing, TestServer, User};
+use crate::websocket::{Live, PATIENCE, QUIET, UNAUTHORIZED};
+
+const EVENTS: &str = "/cavansite/v1/events";
+
+/// An open stream.
+struct Stream {
+    body: Body,
+    text: String,
+}
+
+/// An event of a stream.
+struct Event {
+    id: Option<String>,
+    data: Value,
+}
+
+fn request(user: &User, last: Option<&str>) -> Request<Body> {
+    let mut request = Request::get(EVENTS)
+        .header("host", HOST)
+        .header("authorization", format!("Bearer {}", user.token));
+    if let Some(last) = last {
+        request = request.header("last-event-id", last);
+    }
+    request.body(Body::empty()).unwrap()
+}
+
+impl Stream {
+    async fn open(server: &TestServer, user: &User, last: Option<&str>) -> Self {
+        let Ok(response) = server.router.clone().oneshot(request(user, last)).await;
+        assert_eq!(response.status(), 200);
+        assert_eq!(response.headers()["content-type"], "text/event-stream");
+        assert_eq!(response.headers()["cache-control"], "no-store");
+        let mut stream = Self {
+            body: response.into_body(),
+            text: String::new(),
+        };
+        let greeting = stream.block().await.unwrap();
+        assert!(greeting.starts_with(": connected"), "{greeting}");
+        stream
+    }
+
+    /// Up to the next blank line; `None` at the end.
+    async fn block(&mut self) -> Option<String> {
+        loop {
+            if let Some(end) = self.text.find("\n\n") {
+                let block = self.text[..end].to_owned();
+                self.text.drain(..end + 2);
+                return Some(block);
+            }
+            let frame = timeout(PATIENCE, self.body.frame()).await.unwrap()?;
+            let bytes = frame.unwrap().into_data().unwrap();
+            self.text.push_str(std::str::from_utf8(&bytes).unwrap());
+        }
+    }
+
+    async fn next(&mut self) -> Option<Event> {
+        loop {
+            let block = self.block().await?;
+            let field = |name: &str| {
+                let mut lines = block.lines();
+                lines.find_map(|line| line.strip_prefix(name).map(str::to_owned))
+            };
+            if let Some(data) = field("data: ") {
+                return Some(Event {
+                    id: field("id: "),
+                    data: serde_json::from_str(&data).unwrap(),
+                });
+            }
+        }
+    }
+
+    async fn event(&mut self) -> Event {
+        self.next().await.unwrap()
+    }
+
+    async fn bodies(&mut self, count: usize) -> Vec<Value> {
+        let mut bodies = Vec::new();
+        for _ in 0..count {
+            bodies.push(self.event().await.data["data"]["messageBody"].clone());
+        }
+        bodies
+    }
+
+    async fn is_quiet(&mut self) -> bool {
+        timeout(QUIET, self.next()).await.is_err()
+    }
+}
+
+fn kind(event: &Event) -> &str {
+    let kind = event.data["type"].as_str().unwrap();
+    kind.strip_prefix("Microsoft.Communication.").unwrap()
+}
+
+#[tokio::test]
+async fn a_stream_tells_all_that_happens_in_the_threads_of_its_user() {
+    let server = TestServer::start().await;
+    let (alice, bob, carol) = (
+        server.user().await,
+        server.user().await,
+        server.user().await,
+    );
+    let mut streams = [
+        Stream::open(&server, &alice, None).await,
+        Stream::open(&server, &bob, None).await,
+    ];
+    let chat = server.chat(Ga2024, &alice);
+    let thread = chat.thread_with(&[&bob]).await;
+    let hostile = "%22 \" \\ \n\n </script> \\u0000 \u{1F427}";
+    let id = chat.say(&thread, hostile).await;
+    let message = format!("{thread}/messages/{id}");
+    chat.patch(&message, &json!({ "content": "edited" }))
+        .await
+        .expect(204);
+    chat.post(
+        &format!("{thread}/typing"),
+        &json!({ "senderDisplayName": "A" }),
+    )
+    .await
+    .expect(200);
+    chat.post(
+        &format!("{thread}/readreceipts"),
+        &json!({ "chatMessageId": id }),
+    )
+    .await
+    .expect(200);
+    chat.delete(&message).await.expect(204);
+    chat.patch(&thread, &json!({ "topic": hostile }))
+        .await
+        .expect(204);
+    chat.add(&thread, &carol, &Value::Null).await;
+    chat.remove(&thread, &carol).await.expect(204);
+    chat.delete(&thread).await.expect(204);
+    for (stream, user) in streams.iter_mut().zip([&alice, &bob]) {
+        let mut events = Vec::new();
+        for _ in 0..10 {
+            events.push(stream.event().await);
+        }
+        let kinds: Vec<_> = events.iter().map(kind).collect();
+        assert_eq!(
+            kinds,
+            [
+                "ChatThreadCreatedWithUser",
+                "ChatMessageReceived",
+                "ChatMessageEdited",
+                "ChatTypingIndicatorReceived",
+                "ChatReadReceiptReceived",
+                "ChatMessageDeleted",
+                "ChatThreadPropertiesUpdatedPerUser",
+                "ChatParticipantAddedToThreadWithUser",
+                "ChatParticipantRemovedFromThreadWithUser",
+                "ChatThreadWithUserDeleted",
+            ]
+        );
+        let mut ids = std::collections::HashSet::new();
+        for event in &events {
+            let data = &event.data["data"];
+            let recipient = &data["recipientCommunicationIdentifier"];
+            assert_eq!(event.data["specversion"], "1.0");
+            assert_eq!(recipient["rawId"], user.id);
+            assert_eq!(recipient["communicationUser"]["id"], user.id);
+            assert!(thread.ends_with(data["threadId"].as_str().unwrap()));
+            assert!(ids.insert(event.data["id"].to_string()));
+            let is_passing = matches!(
+                kind(event),
+                "ChatTypingIndicatorReceived" | "ChatReadReceiptReceived"
+            );
+            assert_eq!(event.id.is_none(), is_passing);
+        }
+        assert_eq!(events[1].data["data"]["messageBody"], hostile);
+        assert_eq!(events[1].data["data"]["version"], id);
+        assert_eq!(
+            events[1].data["data"]["senderCommunicationIdentifier"]["rawId"],
+            alice.id
+        );
+        assert_eq!(events[5].data["data"]["messageBody"], Value::Null);
+        assert_eq!(events[6].data["data"]["properties"]["topic"], hostile);
+        let added = &events[7].data["data"]["participantAdded"];
+        assert_eq!(
+            added["participantCommunicationIdentifier"]["rawId"],
+            carol.id
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_stream_goes_on_after_the_last_event_that_its_client_has() {
+    let server = TestServer::start().await;
+    let (alice, bob) = (server.user().await, server.user().await);
+    let chat = server.chat(Ga2024, &alice);
+    let thread = chat.thread_with(&[&bob]).await;
+    server.clock.advance_ms(10_000);
+    let mut stream = Stream::open(&server, &bob, None).await;
+    for number in 0..3 {
+        chat.say(&thread, &number.to_string()).await;
+    }
+    let first = stream.event().await;
+    stream.bodies(2).await;
+    drop(stream);
+    let mut again = Stream::open(&server, &bob, first.id.as_deref()).await;
+    assert_eq!(again.bodies(2).await, ["1", "2"]);
+    assert!(again.is_quiet().await);
+    // Also in another process, and hours later.
+    drop(again);
+    let server = server.restart().await;
+    server.clock.advance_ms(23 * 60 * 60 * 1000);
+    let mut again = Stream::open(&server, &bob, first.id.as_deref()).await;
+    assert_eq!(again.bodies(2).await, ["1", "2"]);
+    server.clock.advance_ms(2 * 60 * 60 * 1000);
+    let token = server.token(&bob).await;
+    let bob = User { token, ..bob };
+    let mut too_late = Stream::open(&server, &bob, first.id.as_deref()).await;
+    assert!(too_late.is_quiet().await);
+}
+
+#[tokio::test]
+async fn a_stream_whose_client_reads_slowly_misses_nothing() {
+    let server = TestServer::with(Options {
+        realtime: RealtimeLimits {
+            kept_bytes_max: 20_000,
+            ..RealtimeLimits::default()
+        },
+        ..Options::default()
+    })
+    .await;
+    let alice = server.user().await;
+    let chat = server.chat(Ga2024, &alice);
+    let thread = chat.thread_with(&[]).await;
+    server.clock.advance_ms(10_000);
+    let mut stream = Stream::open(&server, &alice, None).await;
+    let texts: Vec<_> = (0..80)
+        .map(|number| format!("{number} {}", "x".repeat(1000)))
+        .collect();
+    for text in &texts {
+        chat.say(&thread, text).await;
+        server.clock.advance_ms(1);
+    }
+    assert_eq!(stream.bodies(80).await, texts);
+    assert!(stream.is_quiet().await);
+}
+
+#[tokio::test]
+async fn a_stream_ends_with_its_token() {
+    let server = TestServer::start().await;
+    let (revoked, expired) = (server.user().await, server.user().await);
+    let mut of_revoked = Stream::open(&server, &revoked, None).await;
+    let mut of_expired = Stream::open(&server, &expired, None).await;
+    server.revoke(&revoked).await;
+    assert!(
+        timeout(Duration::from_secs(1), of_revoked.next())
+            .await
+            .unwrap()
+            .is_none()
+    );
+    assert!(of_expired.is_quiet().await);
+    server.clock.advance_ms(24 * 60 * 60 * 1000);
+    assert!(of_expired.next().await.is_none());
+    server.send(request(&revoked, None)).await.expect(401);
+}
+
+#[tokio::test]
+async fn a_stream_is_refused_without_a_token_or_scope_with_a_malformed_id_and_beyond_its_number() {
+    let server = TestServer::start().await;
+    let alice = server.user().await;
+    let no_token = Request::get(EVENTS).header("host", HOST);
+    server
+        .send(no_token.body(Body::empty()).unwrap())
+        .await
+        .expect(401);
+    let voip = server.user_with_scopes(&["voip"]).await;
+    server.send(request(&voip, None)).await.expect(403);
+    for id in ["x", "1-2-3", "1605055118692-1-\u{e9}"] {
+        let answer = server.send(request(&alice, Some(id))).await;
+        assert_eq!(answer.expect(400).json["error"]["target"], "Last-Event-ID");
+    }
+    let mut streams = Vec::new();
+    for _ in 0..32 {
+        streams.push(Stream::open(&server, &alice, Some("")).await);
+    }
+    let answer = server.send(request(&alice, None)).await;
+    assert_eq!(answer.expect(429).json["error"]["code"], "TooManyRequests");
+    streams.pop();
+    Stream::open(&server, &alice, None).await;
+}
+
+#[tokio::test]
+async fn a_quiet_stream_is_sent_comments() {
+    let server = TestServer::with(Options {
+        realtime: RealtimeLimits {
+            stream_heartbeat_ms: 50,
+            ..RealtimeLimits::default()
+        },
+        ..Options::default()
+    })
+    .await;
+    let mut stream = Stream::open(&server, &server.user().await, None).await;
+    for _ in 0..3 {
+        assert_eq!(stream.block().await.unwrap(), ":");
+    }
+}
+
+async fn rotate(server: &TestServer, key: usize, which: &str) -> Answer {
+    let signing = Signing {
+        key,
+        ..Signing::default()
+    };
+    let body = json!({ "keyType": which }).to_string();
+    let target = "/cavansite/v1/admin/regenerateKey";
+    server
+        .send(server.sign(&signing, Method::POST, target, &body))
+        .await
+}
+
+#[tokio::test]
+async fn a_replaced_access_key_ends_with_its_tokens_and_their_connections() {
+    let mut server = TestServer::start().await;
+    let (alice, bob) = (server.user().await, server.user().await);
+    let by_secondary = server.user_signed_with(1).await;
+    let live = Live::start(&server).await;
+    let mut socket = live.connect(&alice, "a").await;
+    let mut other = live.connect(&by_secondary, "c").await;
+    let mut stream = Stream::open(&server, &bob, None).await;
+    let keys = rotate(&server, 1, "Primary").await.expect(200);
+    assert_eq!(keys.headers["cache-control"], "no-store");
+    let soon = Duration::from_secs(1);
+    let words = timeout(soon, socket.last_words()).await;
+    assert_eq!(words.as_deref(), Ok(UNAUTHORIZED));
+    assert!(timeout(soon, stream.next()).await.unwrap().is_none());
+    server.send(request(&alice, None)).await.expect(401);
+    assert!(other.is_quiet().await);
+    drop((live, socket, other, stream));
+    // The old primary key signs nothing any more, the new one does, also after a restart.
+    rotate(&server, 0, "Secondary").await.expect(401);
+    server.use_key(0, keys.json["primaryKey"].as_str().unwrap());
+    let mut server = server.restart().await;
+    server.use_key(0, keys.json["primaryKey"].as_str().unwrap());
+    server.send(request(&alice, None)).await.expect(401);
+    Stream::open(&server, &by_secondary, None).await;
+    let again = rotate(&server, 0, "Secondary").await.expect(200);
+    assert_eq!(again.json["primaryKey"], keys.json["primaryKey"]);
+    assert_ne!(again.json["secondaryKey"], keys.json["secondaryKey"]);
+    let connection = again.json["secondaryConnectionString"].as_str().unwrap();
+    let key = again.json["secondaryKey"].as_str().unwrap();
+    assert_eq!(
+        connection,
+        format!("endpoint=https://{HOST}/;accesskey={key}")
+    );
+    server.send(request(&by_secondary, None)).await.expect(401);
+}
+
+#[tokio::test]
+async fn replacing_a_key_needs_a_signature_and_a_known_key() {
+    let server = TestServer::start().await;
+    let target = "/cavansite/v1/admin/regenerateKey";
+    let unsigned = Request::post(target).header("host", HOST);
+    server
+        .send(unsigned.body(Body::from("{}")).unwrap())
+        .await
+        .expect(401);
+    rotate(&server, 0, "Tertiary").await.expect(400);
+    let user = server.user().await;
+    let by_token = Request::post(target)
+        .header("host", HOST)
+        .header("authorization", format!("Bearer {}", user.token));
+    server
+        .send(by_token.body(Body::from("{}")).unwrap())
+        .await
+        .expect(401);
+}
