@@ -12,12 +12,13 @@ use crate::state::{AppState, host_of};
 /// How long a browser may keep an answer.
 const MAX_AGE: Duration = Duration::from_hours(1);
 
-/// The headers that SDKs send.
-const ALLOWED: [&str; 15] = [
+/// The headers that SDKs send, and clients of event streams.
+const ALLOWED: [&str; 16] = [
     "authorization",
     "content-type",
     "accept",
     "idempotency-token",
+    "last-event-id",
     "repeatability-first-sent",
     "repeatability-request-id",
     "traceparent",

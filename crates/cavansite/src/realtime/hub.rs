@@ -9,7 +9,7 @@
 
 use std::cell::OnceCell;
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::thread::{self, ThreadId};
 
@@ -35,6 +35,8 @@ pub struct Hub {
     /// The resource, as event streams name it.
     source: String,
     users: RwLock<HashMap<UserId, Receivers>>,
+    /// What all mailboxes keep, in bytes.
+    all_kept: Arc<AtomicUsize>,
     workers: Mutex<Workers>,
     serial: AtomicU64,
     started_at: Timestamp,
@@ -117,6 +119,7 @@ impl Hub {
             revocation_grace_ms: options.revocation_grace_ms,
             installation: Mutex::new(options.installation),
             users: RwLock::default(),
+            all_kept: Arc::default(),
             workers: Mutex::default(),
             serial: AtomicU64::new(1),
             told_before: options.told_before,
@@ -160,8 +163,9 @@ impl Hub {
                         .position(|mailbox| !mailbox.is_connected())?;
                     mailboxes.remove(lost);
                 }
-                let (user, epid) = (session.user.clone(), epid.to_owned());
-                let new = Arc::new(Mailbox::new(user, epid, self.owed_since(known_since)));
+                let (user, owed) = (session.user.clone(), self.owed_since(known_since));
+                let new = Mailbox::new(user, epid.to_owned(), owed, &self.all_kept);
+                let new = Arc::new(new);
                 mailboxes.push(Arc::clone(&new));
                 new
             }
@@ -195,7 +199,8 @@ impl Hub {
                 return None;
             }
             let user = session.user.clone();
-            let new = Arc::new(Mailbox::new(user, String::new(), owed_since));
+            let new = Mailbox::new(user, String::new(), owed_since, &self.all_kept);
+            let new = Arc::new(new);
             streams.push(Arc::clone(&new));
             new
         };

@@ -18,6 +18,9 @@ pub struct RealtimeLimits {
     /// Pushes kept for one connection identity or event stream, in bytes. Over it the connection
     /// identity's websocket is closed; what was kept is read from the store for the next one.
     pub kept_bytes_max: usize,
+    /// Pushes kept for all of them together, in bytes. Over it those whose clients are gone or slow
+    /// are left to the store.
+    pub kept_bytes_of_all_max: usize,
     /// Pushes sent to a client and not answered, in bytes; further ones wait.
     pub unanswered_bytes_max: usize,
     /// Connection identities (tabs, devices) of one user, and so many event streams.
@@ -40,6 +43,7 @@ impl Default for RealtimeLimits {
         Self {
             resume_window_ms: 5 * 60 * 1000,
             kept_bytes_max: 1024 * 1024,
+            kept_bytes_of_all_max: 256 * 1024 * 1024,
             unanswered_bytes_max: 256 * 1024,
             identities_per_user_max: 32,
             stream_resume_window_ms: 24 * 60 * 60 * 1000,

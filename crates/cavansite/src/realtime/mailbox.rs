@@ -6,6 +6,7 @@
 //! (`resume`) once all before them was sent, and only then it takes new ones again.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use cavansite_core::events::{Position, ThreadEvent};
@@ -61,7 +62,7 @@ struct Inner<P> {
     /// How many of them were sent over the present connection.
     sent: usize,
     sent_bytes: usize,
-    bytes: usize,
+    bytes: KeptBytes,
     next_id: u64,
     backlog: Backlog,
     connection: Option<Connection>,
@@ -73,6 +74,30 @@ struct Push<P> {
     id: u64,
     payload: Arc<P>,
     at: Timestamp,
+}
+
+/// What a mailbox keeps, in bytes, counted among what all of them keep.
+struct KeptBytes {
+    own: usize,
+    all: Arc<AtomicUsize>,
+}
+
+impl KeptBytes {
+    fn add(&mut self, bytes: usize) {
+        self.own += bytes;
+        self.all.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    fn subtract(&mut self, bytes: usize) {
+        self.own -= bytes;
+        self.all.fetch_sub(bytes, Ordering::Relaxed);
+    }
+}
+
+impl Drop for KeptBytes {
+    fn drop(&mut self) {
+        self.subtract(self.own);
+    }
 }
 
 /// What only the store has of what is to be sent.
@@ -97,8 +122,14 @@ struct Connection {
 }
 
 impl<P: Kept> Mailbox<P> {
-    /// Of a receiver who is owed all from `owed_since` on, if anything.
-    pub(super) fn new(user: UserId, epid: String, owed_since: Option<Timestamp>) -> Self {
+    /// Of a receiver who is owed all from `owed_since` on, if anything. `all_kept` counts the bytes
+    /// that all mailboxes keep.
+    pub(super) fn new(
+        user: UserId,
+        epid: String,
+        owed_since: Option<Timestamp>,
+        all_kept: &Arc<AtomicUsize>,
+    ) -> Self {
         Self {
             user,
             epid,
@@ -107,7 +138,10 @@ impl<P: Kept> Mailbox<P> {
                 pushes: VecDeque::new(),
                 sent: 0,
                 sent_bytes: 0,
-                bytes: 0,
+                bytes: KeptBytes {
+                    own: 0,
+                    all: Arc::clone(all_kept),
+                },
                 next_id: 1,
                 backlog: owed_since.map_or(Backlog::Nothing, Backlog::Since),
                 connection: None,
@@ -184,7 +218,7 @@ impl<P: Kept> Mailbox<P> {
             return None;
         }
         inner.append(Arc::clone(payload), now);
-        if inner.bytes > limits.kept_bytes_max {
+        if inner.keeps_too_much(limits) {
             inner.leave_to_store(now);
             if P::ENDS_ON_OVERFLOW {
                 let connection = inner.connection.as_mut()?;
@@ -266,7 +300,7 @@ impl<P: Kept> Mailbox<P> {
         let sent = inner.sent;
         let mut meanwhile = inner.pushes.split_off(sent);
         for push in &meanwhile {
-            inner.bytes -= push.payload.bytes();
+            inner.bytes.subtract(push.payload.bytes());
         }
         let mut told: Vec<Position> = Vec::new();
         for payload in read {
@@ -364,7 +398,7 @@ impl Mailbox<StreamEvent> {
         while text.len() < batch_bytes
             && let Some(push) = inner.pushes.pop_front()
         {
-            inner.bytes -= push.payload.bytes();
+            inner.bytes.subtract(push.payload.bytes());
             push.payload.write_for(self.user.as_str(), &mut text);
         }
         connection.is_awake = !text.is_empty();
@@ -377,17 +411,24 @@ impl<P: Kept> Inner<P> {
         self.connection.as_mut().filter(|c| c.serial == serial)
     }
 
+    fn keeps_too_much(&self, limits: &RealtimeLimits) -> bool {
+        let all = self.bytes.all.load(Ordering::Relaxed);
+        // When all together keep too much, each that does not get rid of what it has leaves it.
+        let too_much_of_all = all > limits.kept_bytes_of_all_max && self.pushes.len() > 1;
+        self.bytes.own > limits.kept_bytes_max || too_much_of_all
+    }
+
     fn append(&mut self, payload: Arc<P>, at: Timestamp) {
         let id = self.next_id;
         self.next_id += 1;
-        self.bytes += payload.bytes();
+        self.bytes.add(payload.bytes());
         self.pushes.push_back(Push { id, payload, at });
     }
 
     fn remove(&mut self, at: usize) {
         if let Some(push) = self.pushes.remove(at) {
             let bytes = push.payload.bytes();
-            self.bytes -= bytes;
+            self.bytes.subtract(bytes);
             if at < self.sent {
                 self.sent -= 1;
                 self.sent_bytes -= bytes;
@@ -397,7 +438,8 @@ impl<P: Kept> Inner<P> {
 
     fn clear(&mut self) {
         self.pushes = VecDeque::new();
-        (self.sent, self.sent_bytes, self.bytes) = (0, 0, 0);
+        (self.sent, self.sent_bytes) = (0, 0);
+        self.bytes.subtract(self.bytes.own);
     }
 
     /// Drops all that is kept, to be read from the store later.

@@ -113,12 +113,23 @@ async fn a_new_identity_and_one_with_a_foreign_mark_are_told_nothing_of_before()
 
 #[tokio::test]
 async fn more_than_is_kept_is_read_from_the_store_by_who_comes_back() {
+    let for_one = RealtimeLimits {
+        kept_bytes_max: 20_000,
+        unanswered_bytes_max: 10_000,
+        ..RealtimeLimits::default()
+    };
+    let for_all = RealtimeLimits {
+        kept_bytes_of_all_max: 5_000,
+        ..RealtimeLimits::default()
+    };
+    for realtime in [for_one, for_all] {
+        come_back_to_more_than_is_kept(realtime).await;
+    }
+}
+
+async fn come_back_to_more_than_is_kept(realtime: RealtimeLimits) {
     let server = TestServer::with(Options {
-        realtime: RealtimeLimits {
-            kept_bytes_max: 20_000,
-            unanswered_bytes_max: 10_000,
-            ..RealtimeLimits::default()
-        },
+        realtime,
         ..Options::default()
     })
     .await;
