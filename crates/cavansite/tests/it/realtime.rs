@@ -214,6 +214,24 @@ async fn a_session_id_is_good_once_for_seconds_and_cannot_be_forged() {
 }
 
 #[tokio::test]
+async fn thousands_of_handshakes_that_nobody_finishes_take_no_place() {
+    let server = TestServer::start().await;
+    let live = Live::start(&server).await;
+    let alice = server.user().await;
+    let mut ids = Vec::new();
+    for number in 0..3000 {
+        let epid = format!("e{number}");
+        live.mark(&alice, &epid, "").await;
+        ids.push(live.session_id(&alice, &epid).await);
+    }
+    // Each is still good, and the last identities find room as the first do.
+    for id in [&ids[0], &ids[2999]] {
+        let mut socket = Socket(live.open(id).await.unwrap());
+        assert_eq!(socket.text().await.unwrap(), "1::");
+    }
+}
+
+#[tokio::test]
 async fn frames_that_are_none_end_their_websocket_alone() {
     let server = TestServer::start().await;
     let live = Live::start(&server).await;

@@ -4,9 +4,12 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::{Method, Request};
+use cavansite::http::{HttpLimits, HttpSettings};
 use cavansite::realtime::RealtimeLimits;
 use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tower::ServiceExt as _;
 
@@ -249,6 +252,52 @@ async fn a_stream_whose_client_reads_slowly_misses_nothing() {
     }
     assert_eq!(stream.bodies(80).await, texts);
     assert!(stream.is_quiet().await);
+}
+
+#[tokio::test]
+async fn a_client_that_reads_nothing_of_its_stream_is_cut_and_holds_up_nobody() {
+    let server = TestServer::with(Options {
+        realtime: RealtimeLimits {
+            identities_per_user_max: 1,
+            ..RealtimeLimits::default()
+        },
+        ..Options::default()
+    })
+    .await;
+    let limits = HttpLimits {
+        write_stall_ms: 300,
+        ..HttpLimits::default()
+    };
+    let settings = HttpSettings {
+        limits,
+        ..HttpSettings::default()
+    };
+    let live = Live::with(&server, settings).await;
+    let (alice, bob) = (server.user().await, server.user().await);
+    let chat = server.chat(Ga2024, &alice);
+    let thread = chat.thread_with(&[&bob]).await;
+    let mut client = TcpStream::connect(live.address).await.unwrap();
+    let head = format!(
+        "GET {EVENTS} HTTP/1.1\r\nhost: {HOST}\r\nauthorization: Bearer {}\r\n\r\n",
+        bob.token
+    );
+    client.write_all(head.as_bytes()).await.unwrap();
+    let mut alices = Stream::open(&server, &alice, None).await;
+    let is_open = || async {
+        let Ok(response) = server.router.clone().oneshot(request(&bob, None)).await;
+        response.status() == 200
+    };
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    let text = "x".repeat(27_000);
+    // More than any system takes in for who does not read.
+    while !is_open().await {
+        assert!(tokio::time::Instant::now() < deadline, "it is never cut");
+        for _ in 0..20 {
+            chat.say(&thread, &text).await;
+            assert_eq!(alices.bodies(1).await, [&*text]);
+        }
+    }
+    drop(client);
 }
 
 #[tokio::test]

@@ -30,6 +30,10 @@ pub(crate) struct Live<'a> {
 
 impl<'a> Live<'a> {
     pub(crate) async fn start(server: &'a TestServer) -> Self {
+        Self::with(server, HttpSettings::default()).await
+    }
+
+    pub(crate) async fn with(server: &'a TestServer, settings: HttpSettings) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel::<()>();
@@ -38,7 +42,7 @@ impl<'a> Live<'a> {
             Workers::here(),
             server.router.clone(),
             None,
-            HttpSettings::default(),
+            settings,
             async { drop(stopped.await) },
         ));
         Self {
