@@ -19,6 +19,8 @@ TESTS = [
 ]
 CORE = "crates/cavansite-core/src/"
 API = "crates/cavansite/src/api/"
+REALTIME = "crates/cavansite/src/realtime/"
+EVENTS = CORE + "store/sqlite/events.rs"
 
 # File, text, and what stands in its place. Each text occurs in its file; the first is changed.
 MUTATIONS = [
@@ -94,6 +96,42 @@ MUTATIONS = [
     (API + "paging.rs", "if ThreadId::parse(thread) != Some(of) {", "if false {"),
     (API + "chat/mod.rs", "if self.version.family() == family {", "if true {"),
     (CORE + "chat/messages.rs", "if is_html(&message.content) {", "if false {"),
+    # What is told, and told again.
+    (EVENTS, "std::cmp::Ordering::Less => false,", "std::cmp::Ordering::Less => true,"),
+    (EVENTS, "std::cmp::Ordering::Greater => is_there,", "std::cmp::Ordering::Greater => true,"),
+    (EVENTS, "if !sees || changed_at", "if changed_at"),
+    (EVENTS, "< known.joined_at {", "< Timestamp::EPOCH {"),
+    (EVENTS, "(&known.deleted, known.membership.removed_at)", "(&known.deleted, None::<Version>)"),
+    (EVENTS, "last.saturating_add(1).min(read_at)", "last.saturating_add(2).min(read_at)"),
+    (EVENTS, "first.version = Version(first.id.0);", ""),
+    (EVENTS, "waiting.complete(connection)?;", "waiting.keys.clear();"),
+    (REALTIME + "hub.rs", "created_at < history_from", "created_at < Timestamp::EPOCH"),
+    (REALTIME + "hub.rs", "*self.installation() = installation.clone();", "return;"),
+    (REALTIME + "hub.rs", "if known_since <= self.started_at {", "if false {"),
+    (REALTIME + "hub.rs", "(!is_new).then_some(known_since)", "Some(Timestamp::EPOCH)"),
+    (
+        REALTIME + "mailbox.rs",
+        "self.backlog = Backlog::Since(since.map_or",
+        "let _ = Backlog::Since(since.map_or",
+    ),
+    (REALTIME + "resume.rs", "owed_since.max(read_at.plus_millis(-reach.window_ms))", "owed_since"),
+    (REALTIME + "resume.rs", "rest = Some(version.min(read_at));", ""),
+    (
+        REALTIME + "seal.rs",
+        "text.strip_prefix(user.as_str())?",
+        "text.get(user.as_str().len()..)?",
+    ),
+    (
+        REALTIME + "stream.rs",
+        "position.thread != after.thread || position.version > after.version",
+        "true",
+    ),
+    (API + "events.rs", "caller.require(Capability::TakePart)?;", ""),
+    (
+        CORE + "identity/mod.rs",
+        "if !self.installation.borrow().has_key(session.key) {",
+        "if false {",
+    ),
 ]
 
 

@@ -17,10 +17,10 @@ use cavansite_core::clock::Clock;
 use cavansite_core::events::{Audience, Event, EventSink, ThreadEvent};
 use cavansite_core::identity::Session;
 use cavansite_core::model::{Identity, Installation, Timestamp, UserId};
-use tokio::sync::Notify;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
+use tokio::sync::{Notify, Semaphore, SemaphorePermit};
 
-use super::limits::{RESUME_OVERLAP_MS, RealtimeLimits};
+use super::limits::{RESUME_OVERLAP_MS, RESUMES_MAX, RealtimeLimits};
 use super::mailbox::{End, Kept, Mailbox};
 use super::payload::Payload;
 use super::stream_event::StreamEvent;
@@ -37,6 +37,8 @@ pub struct Hub {
     users: RwLock<HashMap<UserId, Receivers>>,
     /// What all mailboxes keep, in bytes.
     all_kept: Arc<AtomicUsize>,
+    /// Turns at reading the store for a receiver.
+    resumes: Semaphore,
     workers: Mutex<Workers>,
     serial: AtomicU64,
     started_at: Timestamp,
@@ -120,6 +122,7 @@ impl Hub {
             installation: Mutex::new(options.installation),
             users: RwLock::default(),
             all_kept: Arc::default(),
+            resumes: Semaphore::new(RESUMES_MAX),
             workers: Mutex::default(),
             serial: AtomicU64::new(1),
             told_before: options.told_before,
@@ -130,6 +133,11 @@ impl Hub {
 
     pub(super) fn now(&self) -> Timestamp {
         self.clock.now()
+    }
+
+    /// A turn at reading the store for a receiver, if one is free.
+    pub(super) fn turn_to_resume(&self) -> Option<SemaphorePermit<'_>> {
+        self.resumes.try_acquire().ok()
     }
 
     /// The resource, as event streams name it.

@@ -1,10 +1,19 @@
 //! Every bound of real-time notifications, with its name and unit.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 /// How far before the time from which on a receiver misses events it is told again, in
 /// milliseconds: commits take their time, and the clock may have been set back a little.
 pub(super) const RESUME_OVERLAP_MS: i64 = 2_000;
+
+/// Receivers for whom the store is read at the same time: when all clients of a server come back at
+/// once, requests find readers too.
+pub(super) const RESUMES_MAX: usize = 8;
+
+/// How long a receiver waits for its turn at that before it asks again.
+pub(super) const RESUME_PAUSE: Duration = Duration::from_millis(200);
 
 /// Changes that are read from the store at a time for a receiver who is owed them.
 pub(super) const RESUME_PAGE: usize = 500;

@@ -6,9 +6,10 @@ use cavansite_core::Result;
 use cavansite_core::events::ThreadEvent;
 use cavansite_core::model::Timestamp;
 use cavansite_core::store::{EventPage, Store};
+use tokio::time::sleep;
 
 use super::hub::Hub;
-use super::limits::RESUME_PAGE;
+use super::limits::{RESUME_PAGE, RESUME_PAUSE};
 use super::mailbox::{Kept, Mailbox};
 
 /// Where the resume of a kind of receiver ends.
@@ -20,8 +21,9 @@ pub(super) struct Reach<'a> {
     pub(super) is_new: &'a (dyn Fn(&ThreadEvent) -> bool + Sync),
 }
 
-/// Reads a piece of what a receiver is owed into its mailbox; says whether it was owed any. To be
-/// called again until it was not, each time when all that the mailbox holds was sent.
+/// Reads a piece of what a receiver is owed into its mailbox; says whether it did. To be called
+/// again until it does not, each time when all that the mailbox holds was sent. Where too many are
+/// at it, the receiver is woken later to try again.
 pub(super) async fn catch_up<P: Kept>(
     hub: &Hub,
     store: &dyn Store,
@@ -30,6 +32,15 @@ pub(super) async fn catch_up<P: Kept>(
     reach: Reach<'_>,
 ) -> Result<bool> {
     let Some(owed_since) = mailbox.begin_reading(serial) else {
+        return Ok(false);
+    };
+    let Some(_turn) = hub.turn_to_resume() else {
+        mailbox.fail_reading(serial);
+        let wake = Arc::clone(&mailbox.wake);
+        tokio::spawn(async move {
+            sleep(RESUME_PAUSE).await;
+            wake.notify_one();
+        });
         return Ok(false);
     };
     let read_at = hub.now();

@@ -203,3 +203,33 @@ async fn who_was_told_all_before_a_stop_is_not_told_it_again() {
     assert_eq!(bodies(&mut socket, 2).await, ["2", "missed"]);
     assert!(socket.is_quiet().await);
 }
+
+#[tokio::test]
+async fn many_who_come_back_at_once_are_all_told_what_they_missed() {
+    let server = TestServer::start().await;
+    let live = Live::start(&server).await;
+    let (alice, bob) = (server.user().await, server.user().await);
+    let chat = server.chat(Ga2024, &alice);
+    let thread = chat.thread_with(&[&bob]).await;
+    server.clock.advance_ms(10_000);
+    let users: Vec<_> = [&alice, &bob].into_iter().cycle().take(60).collect();
+    let mut marks = Vec::new();
+    for (number, user) in users.iter().enumerate() {
+        marks.push(live.mark(user, &format!("e{number}"), "").await);
+    }
+    stop(live).await;
+    server.clock.advance_ms(10_000);
+    let server = server.restart().await;
+    let live = Live::start(&server).await;
+    for number in 0..5 {
+        let text = number.to_string();
+        server.chat(Ga2024, &alice).say(&thread, &text).await;
+    }
+    let mut sockets = Vec::new();
+    for (number, (user, mark)) in users.iter().zip(&marks).enumerate() {
+        sockets.push(live.connect_with(user, &format!("e{number}"), mark).await);
+    }
+    for socket in &mut sockets {
+        assert_eq!(bodies(socket, 5).await, ["0", "1", "2", "3", "4"]);
+    }
+}
