@@ -7,7 +7,10 @@ use axum::body::Body;
 use base64::prelude::{BASE64_STANDARD_NO_PAD, Engine};
 use cavansite_core::clock::{Randomness, SystemRandomness};
 use hyper::body::Incoming;
-use hyper::header::{CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HOST, HeaderName, HeaderValue};
+use hyper::header::{
+    ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HOST, HeaderName,
+    HeaderValue,
+};
 use hyper::{Method, Request, Response, StatusCode};
 use tower::Service;
 
@@ -169,6 +172,11 @@ fn health(listener: &Listener, request: &Request<Incoming>) -> Option<Response<B
     let mut response = json(status, format!("{{\"status\":\"{word}\"}}"));
     let no_store = HeaderValue::from_static("no-store");
     response.headers_mut().insert(CACHE_CONTROL, no_store);
+    // Pages wait for a server to be there; it tells nothing that needs a token.
+    let any = HeaderValue::from_static("*");
+    response
+        .headers_mut()
+        .insert(ACCESS_CONTROL_ALLOW_ORIGIN, any);
     Some(response)
 }
 

@@ -19,6 +19,11 @@ fn tls_and_plain_http_answer_on_one_port() {
         assert!(answer.ends_with("{\"status\":\"live\"}"), "{answer}");
     }
     let ready = exchange(server.tcp(), "/health/ready", "");
+    // Pages of other origins may wait for it.
+    assert!(
+        ready.contains("\r\naccess-control-allow-origin: *\r\n"),
+        "{ready}"
+    );
     assert!(ready.ends_with("{\"status\":\"ready\"}"), "{ready}");
 }
 
