@@ -6,6 +6,7 @@
 //! it any more.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::{Mutex, PoisonError};
 
 use aws_lc_rs::hmac;
@@ -19,13 +20,52 @@ use cavansite_core::model::{Installation, KeyGeneration, Timestamp, UserId};
 const SESSION: &[u8] = b"real-time session id\0";
 const IDENTITY: &[u8] = b"real-time identity\0";
 const TAG_BYTES: usize = 32;
-/// Used session ids that are remembered until they expire.
+/// Used session ids that are remembered until they expire, in all and of one user: who opens
+/// websockets all the time is refused before others are.
 const USED_MAX: usize = 64 * 1024;
+const USED_BY_USER_MAX: usize = 1024;
 
 /// Makes and opens session ids.
 pub(super) struct Seal {
     key: hmac::Key,
-    used: Mutex<HashMap<u64, Timestamp>>,
+    used: Mutex<Used>,
+}
+
+/// Session ids that were used, by their nonces, with whose they are and until when they would be
+/// good.
+#[derive(Default)]
+struct Used {
+    ids: HashMap<u64, (UserId, Timestamp)>,
+    by_user: HashMap<UserId, usize>,
+}
+
+impl Used {
+    /// Takes one down; `false` where it was used before, or there is no room for it.
+    fn add(&mut self, nonce: u64, user: &UserId, until: Timestamp) -> bool {
+        let of_user = self.by_user.get(user).copied().unwrap_or_default();
+        if self.ids.len() >= USED_MAX || of_user >= USED_BY_USER_MAX {
+            return false;
+        }
+        let Entry::Vacant(place) = self.ids.entry(nonce) else {
+            return false;
+        };
+        place.insert((user.clone(), until));
+        self.by_user.insert(user.clone(), of_user + 1);
+        true
+    }
+
+    fn forget_expired(&mut self, now: Timestamp) {
+        self.ids.retain(|_, (user, until)| {
+            let is_good = *until > now;
+            if !is_good && let Some(number) = self.by_user.get_mut(user) {
+                *number -= 1;
+            }
+            is_good
+        });
+        self.by_user.retain(|_, number| *number > 0);
+        self.ids.shrink_to(64);
+        self.by_user.shrink_to(64);
+    }
 }
 
 /// What a session id says.
@@ -81,14 +121,11 @@ impl Seal {
         if until <= now {
             return None;
         }
-        let mut seen = self.used.lock().unwrap_or_else(PoisonError::into_inner);
-        if seen.len() >= USED_MAX {
-            seen.retain(|_, until| *until > now);
-        }
-        if seen.len() >= USED_MAX || seen.insert(nonce, until).is_some() {
+        let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
+        if !used.add(nonce, &user, until) {
             return None;
         }
-        drop(seen);
+        drop(used);
         Some(Ticket {
             session: Session {
                 user,
@@ -118,9 +155,8 @@ impl Seal {
 
     /// Forgets ids that nobody can use any more.
     pub(super) fn sweep(&self, now: Timestamp) {
-        let mut seen = self.used.lock().unwrap_or_else(PoisonError::into_inner);
-        seen.retain(|_, until| *until > now);
-        seen.shrink_to(64);
+        let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
+        used.forget_expired(now);
     }
 
     fn close(&self, purpose: &[u8], text: &str) -> String {
@@ -133,5 +169,31 @@ impl Seal {
         let (tag, text) = bytes.split_at_checked(TAG_BYTES)?;
         hmac::verify(&self.key, &[purpose, text].concat(), tag).ok()?;
         String::from_utf8(bytes.split_off(TAG_BYTES)).ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_uses_up_their_session_ids_is_refused_alone_and_for_their_time_only() {
+        let mut used = Used::default();
+        let users = ["1", "2"].map(|end| {
+            let uuid = "00000000-0000-0000-0000-00000000000";
+            UserId::parse(&format!("8:acs:{uuid}0_{uuid}{end}")).expect("a user's id")
+        });
+        let (now, until) = (Timestamp::from_millis(0), Timestamp::from_millis(30_000));
+        for nonce in 0..USED_BY_USER_MAX as u64 {
+            assert!(used.add(nonce, &users[0], until));
+        }
+        assert!(!used.add(u64::MAX, &users[0], until));
+        assert!(used.add(u64::MAX, &users[1], until));
+        assert!(!used.add(u64::MAX, &users[1], until));
+        used.forget_expired(now);
+        assert!(!used.add(u64::MAX - 1, &users[0], until));
+        used.forget_expired(until);
+        assert!(used.ids.is_empty() && used.by_user.is_empty());
+        assert!(used.add(0, &users[0], until));
     }
 }
