@@ -7,7 +7,7 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use aws_lc_rs::hmac;
 use base64::Engine as _;
@@ -121,11 +121,9 @@ impl Seal {
         if until <= now {
             return None;
         }
-        let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
-        if !used.add(nonce, &user, until) {
+        if !self.used().add(nonce, &user, until) {
             return None;
         }
-        drop(used);
         Some(Ticket {
             session: Session {
                 user,
@@ -155,8 +153,11 @@ impl Seal {
 
     /// Forgets ids that nobody can use any more.
     pub(super) fn sweep(&self, now: Timestamp) {
-        let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
-        used.forget_expired(now);
+        self.used().forget_expired(now);
+    }
+
+    fn used(&self) -> MutexGuard<'_, Used> {
+        self.used.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn close(&self, purpose: &[u8], text: &str) -> String {
