@@ -1,0 +1,9 @@
+//! Chat: [`ChatClient`] for a user's threads, [`ChatThreadClient`] for what goes on in one.
+
+mod client;
+mod options;
+mod thread;
+
+pub use client::ChatClient;
+pub use options::ChatClientOptions;
+pub use thread::ChatThreadClient;

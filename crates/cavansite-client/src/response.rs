@@ -1,0 +1,71 @@
+//! What a method returns when it went well.
+
+use http::{HeaderMap, StatusCode};
+
+use crate::transport::RawResponse;
+
+/// A model, and what came along with it.
+///
+/// ```no_run
+/// # async fn example(thread: cavansite_client::ChatThreadClient) -> cavansite_client::Result<()> {
+/// let response = thread.get_properties(None).await?;
+/// println!("request {}", response.request_id());
+/// let properties = response.into_model();
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone)]
+#[must_use]
+pub struct Response<T> {
+    status: StatusCode,
+    headers: HeaderMap,
+    request_id: String,
+    model: T,
+}
+
+impl<T> Response<T> {
+    pub(crate) fn new(raw: RawResponse, request_id: String, model: T) -> Self {
+        Self {
+            status: raw.status,
+            headers: raw.headers,
+            request_id,
+            model,
+        }
+    }
+
+    /// The same with another model.
+    pub(crate) fn map<U>(self, with: impl FnOnce(T) -> U) -> Response<U> {
+        Response {
+            status: self.status,
+            headers: self.headers,
+            request_id: self.request_id,
+            model: with(self.model),
+        }
+    }
+
+    /// The model.
+    pub fn into_model(self) -> T {
+        self.model
+    }
+
+    /// The model, without taking it.
+    pub fn model(&self) -> &T {
+        &self.model
+    }
+
+    /// The id that the request had in `x-ms-client-request-id`: a UUID, the same in all attempts, by
+    /// which the service's log finds it.
+    pub fn request_id(&self) -> &str {
+        &self.request_id
+    }
+
+    /// The HTTP status, one of success.
+    pub fn status(&self) -> u16 {
+        self.status.as_u16()
+    }
+
+    /// The headers of the answer.
+    pub fn headers(&self) -> &HeaderMap {
+        &self.headers
+    }
+}
