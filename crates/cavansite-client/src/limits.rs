@@ -24,10 +24,10 @@ pub(crate) const IDLE_CONNECTION: Duration = Duration::from_secs(30);
 pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long before its expiry a token is replaced by whoever asks for it.
-pub(crate) const REFRESH_EARLY: Duration = Duration::from_secs(5 * 60);
+pub(crate) const REFRESH_EARLY: Duration = Duration::from_mins(5);
 
 /// How long before its expiry a token is replaced in the background, where that is chosen.
-pub(crate) const REFRESH_PROACTIVELY: Duration = Duration::from_secs(10 * 60);
+pub(crate) const REFRESH_PROACTIVELY: Duration = Duration::from_mins(10);
 
 /// How long the callback that gives a token may take.
 pub(crate) const REFRESH_TIMEOUT: Duration = Duration::from_secs(30);

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::setters::setters;
 use crate::transport::Transport;
 
 /// How a client talks: part of the options of each.
@@ -103,7 +104,7 @@ impl Default for RetryOptions {
             max_retries: 8,
             initial_delay: Duration::from_millis(200),
             max_delay: Duration::from_secs(30),
-            max_elapsed: Duration::from_secs(60),
+            max_elapsed: Duration::from_mins(1),
         }
     }
 }
@@ -113,8 +114,7 @@ impl Default for RetryOptions {
 /// ```
 /// use std::time::Duration;
 ///
-/// let mut options = cavansite_client::MethodOptions::default();
-/// options.timeout = Some(Duration::from_secs(2));
+/// let options = cavansite_client::MethodOptions::default().with_timeout(Duration::from_secs(2));
 /// ```
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
@@ -123,3 +123,7 @@ pub struct MethodOptions {
     /// [`RetryOptions::max_elapsed`] and one [attempt](ClientOptions::attempt_timeout).
     pub timeout: Option<Duration>,
 }
+
+setters!(MethodOptions {
+    with_timeout(timeout: Duration),
+});

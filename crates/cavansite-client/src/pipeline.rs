@@ -15,7 +15,7 @@ use url::{Host, Url};
 
 use crate::credential::{AccessKeyCredential, AccessToken, TokenCredential};
 use crate::retry::{self, Repeat};
-use crate::transport::{HttpTransport, RawResponse, Request, ShownUrl, Transport, Upgraded};
+use crate::transport::{HttpTransport, RawResponse, Request, ShownUrl, Transport};
 use crate::{ClientOptions, Error, ErrorKind, Response, Result, RetryOptions};
 
 pub(crate) const CLIENT_REQUEST_ID: HeaderName = HeaderName::from_static("x-ms-client-request-id");
@@ -225,12 +225,16 @@ impl Pipeline {
     }
 
     /// Sends a request to any address with its own headers and nothing of this client's credential.
+    #[cfg(feature = "realtime")]
+    #[expect(dead_code, reason = "for the real-time module, which is on its way")]
     pub(crate) async fn send_raw(&self, call: Call) -> Result<(RawResponse, String)> {
         self.in_span(call, None).await
     }
 
     /// Upgrades a connection to any address, with the request's own headers, in one attempt.
-    pub(crate) async fn upgrade(&self, mut request: Request) -> Result<Upgraded> {
+    #[cfg(feature = "realtime")]
+    #[expect(dead_code, reason = "for the real-time module, which is on its way")]
+    pub(crate) async fn upgrade(&self, mut request: Request) -> Result<crate::Upgraded> {
         self.check_is_private(&request.url)?;
         request.headers.insert(USER_AGENT, self.user_agent.clone());
         let secrets = request.headers.clone();

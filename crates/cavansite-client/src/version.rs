@@ -44,10 +44,15 @@ impl ChatApiVersion {
         }
     }
 
+    /// Whether this version has that.
+    pub(crate) fn has(self, feature: Feature) -> bool {
+        // Names of stable versions are dates, which sort as text.
+        self.as_str() >= feature.since()
+    }
+
     /// Refuses what is given for a field that this version does not have.
     pub(crate) fn check(self, feature: Feature, what: &str, given: bool) -> Result<()> {
-        // Names of stable versions are dates, which sort as text.
-        if given && self.as_str() < feature.since() {
+        if given && !self.has(feature) {
             return Err(lacks(self.as_str(), what, feature.since()));
         }
         Ok(())

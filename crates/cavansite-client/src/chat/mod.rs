@@ -5,5 +5,9 @@ mod options;
 mod thread;
 
 pub use client::ChatClient;
-pub use options::ChatClientOptions;
+pub use options::{
+    ChatClientOptions, CreateChatThreadOptions, ListBySkipOptions, ListByTimeOptions,
+    SendChatMessageOptions, SendTypingNotificationOptions, UpdateChatMessageOptions,
+    UpdateChatThreadOptions,
+};
 pub use thread::ChatThreadClient;

@@ -1,6 +1,7 @@
 //! The resource's access key, which signs requests with HMAC-SHA256, and connection strings.
 
 use std::fmt;
+use std::sync::Arc;
 
 use aws_lc_rs::{digest, hmac};
 use base64::Engine as _;
@@ -14,7 +15,7 @@ use crate::{Error, Result, Secret};
 /// One of the access keys of a resource. What it can do is everything, so it belongs on servers
 /// alone. Neither `Debug` nor an error shows it.
 #[derive(Clone)]
-pub struct AccessKeyCredential(hmac::Key);
+pub struct AccessKeyCredential(Arc<hmac::Key>);
 
 impl AccessKeyCredential {
     /// The key as it is shown: in base64.
@@ -24,7 +25,7 @@ impl AccessKeyCredential {
             .ok()
             .filter(|bytes| !bytes.is_empty())
             .ok_or_else(|| Error::credential("the access key is not base64"))?;
-        Ok(Self(hmac::Key::new(hmac::HMAC_SHA256, &bytes)))
+        Ok(Self(Arc::new(hmac::Key::new(hmac::HMAC_SHA256, &bytes))))
     }
 
     /// What a request is sent with, so that the service knows who made it: the headers `x-ms-date`,

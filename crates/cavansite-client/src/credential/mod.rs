@@ -13,7 +13,7 @@ use std::fmt;
 use async_trait::async_trait;
 
 pub use access_key::AccessKeyCredential;
-pub(crate) use access_key::{ConnectionString, Signed};
+pub(crate) use access_key::ConnectionString;
 pub use refreshing::{RefreshingTokenCredential, RefreshingTokenCredentialOptions};
 pub use token::{AccessToken, StaticTokenCredential};
 

@@ -241,10 +241,10 @@ fn left(token: &AccessToken) -> Option<Duration> {
 
 /// When the token at hand is to be replaced in the background.
 fn due(token: Option<&AccessToken>) -> Duration {
-    match token.and_then(left) {
-        None => Duration::ZERO,
-        Some(left) if left > REFRESH_PROACTIVELY => left - REFRESH_PROACTIVELY,
-        Some(left) => left / 2,
+    let left = token.and_then(left).unwrap_or_default();
+    match left.checked_sub(REFRESH_PROACTIVELY) {
+        Some(wait) if !wait.is_zero() => wait,
+        _ => left / 2,
     }
 }
 
