@@ -30,6 +30,7 @@ pub use error::{Error, ErrorCode, ErrorKind, Result};
 pub use identity::{
     CommunicationIdentityClient, CommunicationIdentityClientOptions, IssueTokenOptions,
 };
+pub use jiff::Timestamp;
 pub use options::{ClientOptions, MethodOptions, RetryOptions};
 pub use pager::{Page, Pager, Pages};
 pub use response::Response;

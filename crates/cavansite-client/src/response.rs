@@ -15,7 +15,6 @@ use crate::transport::RawResponse;
 /// # }
 /// ```
 #[derive(Debug, Clone)]
-#[must_use]
 pub struct Response<T> {
     status: StatusCode,
     headers: HeaderMap,
