@@ -123,7 +123,7 @@ async fn a_list_of_messages_gives_each_once_over_many_pages_and_from_a_time_on()
         .collect();
     assert_eq!(texts, expected);
 
-    let later = all[0].created_on + std::time::Duration::from_secs(3_600);
+    let later = all[0].created_on + std::time::Duration::from_hours(1);
     let since = ListByTimeOptions::default().with_start_time(later);
     let none: Vec<_> = ben
         .list_messages(Some(since))

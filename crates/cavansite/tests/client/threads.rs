@@ -174,7 +174,7 @@ async fn a_list_of_threads_pages_goes_on_from_a_place_and_takes_a_start_time() {
     assert_eq!(rest, expected[2..]);
     assert_eq!(seen, expected[..3]);
 
-    let long_ago = made[0].created_on - std::time::Duration::from_secs(60);
+    let long_ago = made[0].created_on - std::time::Duration::from_mins(1);
     let since = ListByTimeOptions::default().with_start_time(long_ago);
     let since: Vec<_> = chat
         .list_threads(Some(since))
@@ -183,7 +183,7 @@ async fn a_list_of_threads_pages_goes_on_from_a_place_and_takes_a_start_time() {
         .await
         .unwrap();
     assert_eq!(since.len(), 5);
-    let to_come = made[4].created_on + std::time::Duration::from_secs(3_600);
+    let to_come = made[4].created_on + std::time::Duration::from_hours(1);
     let since = ListByTimeOptions::default().with_start_time(to_come);
     let since: Vec<_> = chat
         .list_threads(Some(since))
