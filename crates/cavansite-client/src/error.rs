@@ -28,6 +28,10 @@ pub enum ErrorKind {
     },
     /// No connection was made, so the server has seen nothing of the request.
     Connection,
+    /// No connection was made, because TLS failed: mostly a certificate whose authority is not trusted
+    /// (see [`additional_root_certificates`](crate::ClientOptions::additional_root_certificates)).
+    /// Waiting does not help, so it is not tried again.
+    Tls,
     /// The connection broke after it was made; the server may or may not have acted.
     Io,
     /// Nothing came within the time that was given; the server may or may not have acted.

@@ -1,4 +1,4 @@
-//! client
+#![doc = include_str!("../README.md")]
 
 mod chat;
 mod credential;

@@ -1,6 +1,7 @@
 //! HTTP/1.1 over TLS, by reqwest, of which nothing shows outside.
 
-use std::fmt;
+use std::error::Error as StdError;
+use std::{fmt, io};
 
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
@@ -79,7 +80,12 @@ async fn read(response: &mut reqwest::Response, bytes_max: usize) -> Result<Byte
 
 /// What a failure of reqwest means for the request.
 fn refused(error: reqwest::Error) -> Error {
-    let (kind, message) = if error.is_connect() {
+    let (kind, message) = if error.is_connect() && is_tls(&error) {
+        (
+            ErrorKind::Tls,
+            "the server's certificate, or its TLS, is not accepted",
+        )
+    } else if error.is_connect() {
         (ErrorKind::Connection, "no connection could be made")
     } else if error.is_timeout() {
         (ErrorKind::Timeout, "the connection timed out")
@@ -89,6 +95,22 @@ fn refused(error: reqwest::Error) -> Error {
         (ErrorKind::Io, "the connection broke")
     };
     Error::with_source(kind, message, error.without_url())
+}
+
+/// Whether a connection failed in TLS, which is an error of input and output around invalid data.
+fn is_tls(error: &reqwest::Error) -> bool {
+    let mut cause: Option<&(dyn StdError + 'static)> = Some(error);
+    while let Some(error) = cause {
+        let mut layer = error.downcast_ref::<io::Error>();
+        while let Some(error) = layer {
+            if error.kind() == io::ErrorKind::InvalidData {
+                return true;
+            }
+            layer = error.get_ref().and_then(|inner| inner.downcast_ref());
+        }
+        cause = error.source();
+    }
+    false
 }
 
 #[async_trait]

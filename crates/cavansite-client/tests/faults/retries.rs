@@ -119,8 +119,10 @@ async fn other_refusals_and_nonsense_are_not_asked_for_again() {
             let tries = attempts(operation, move || Reply::Json(status, "{}")).await;
             assert_eq!(tries, 1, "{operation} after {status}");
         }
-        let tries = attempts(operation, || Reply::Fails(ErrorKind::DataConversion)).await;
-        assert_eq!(tries, 1, "{operation}");
+        for kind in [ErrorKind::DataConversion, ErrorKind::Tls] {
+            let tries = attempts(operation, move || Reply::Fails(kind.clone())).await;
+            assert_eq!(tries, 1, "{operation}");
+        }
     }
 }
 
