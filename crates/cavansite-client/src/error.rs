@@ -28,8 +28,9 @@ pub enum ErrorKind {
     },
     /// No connection was made, so the server has seen nothing of the request.
     Connection,
-    /// No connection was made, because TLS failed: mostly a certificate whose authority is not trusted
-    /// (see [`additional_root_certificates`](crate::ClientOptions::additional_root_certificates)).
+    /// No connection was made, because TLS failed: mostly a certificate whose authority is not
+    /// trusted (see
+    /// [`additional_root_certificates`](crate::ClientOptions::additional_root_certificates)).
     /// Waiting does not help, so it is not tried again.
     Tls,
     /// The connection broke after it was made; the server may or may not have acted.
@@ -237,9 +238,9 @@ struct Said {
 }
 
 impl Said {
-    /// Reads `{"error":{…}}` (the documents), `{"CommunicationError":{…}}` and `{"Error":{…}}` (what
-    /// the hosted chat service sends), and `{"code","message"}` in either case, flat. What is none of
-    /// these, or no JSON, says nothing.
+    /// Reads `{"error":{…}}` (the documents), `{"CommunicationError":{…}}` and `{"Error":{…}}`
+    /// (what the hosted chat service sends), and `{"code","message"}` in either case, flat. What is
+    /// none of these, or no JSON, says nothing.
     fn read(body: &[u8]) -> Self {
         use serde_json::{Map, Value};
         fn get<'a>(map: &'a Map<String, Value>, name: &str) -> Option<&'a Value> {

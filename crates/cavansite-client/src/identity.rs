@@ -39,12 +39,12 @@ setters!(IssueTokenOptions {
     with_timeout(timeout: Duration),
 });
 
-/// Creates users, issues and revokes their tokens. It acts for the resource, so it belongs on a server
-/// of yours, never in what users run.
+/// Creates users, issues and revokes their tokens. It acts for the resource, so it belongs on a
+/// server of yours, never in what users run.
 ///
-/// It is a cheap handle: clones share connections and credential, and can be used from many tasks at
-/// once. Futures of its methods may be dropped at any time; the request may then have been done or
-/// not, as with one that timed out.
+/// It is a cheap handle: clones share connections and credential, and can be used from many tasks
+/// at once. Futures of its methods may be dropped at any time; the request may then have been done
+/// or not, as with one that timed out.
 ///
 /// ```no_run
 /// use cavansite_client::CommunicationIdentityClient;
@@ -109,8 +109,8 @@ impl CommunicationIdentityClient {
     }
 
     /// A client with tokens of Microsoft Entra, of the scope
-    /// `https://communication.azure.com//.default`. The hosted service takes them, Cavansite has no such
-    /// directory.
+    /// `https://communication.azure.com//.default`. The hosted service takes them, Cavansite has no
+    /// such directory.
     ///
     /// ```
     /// use std::sync::Arc;
@@ -152,8 +152,8 @@ impl CommunicationIdentityClient {
     /// Creates a user.
     ///
     /// It is repeated only where the service cannot have done it: an error of kind
-    /// [`Io`](crate::ErrorKind::Io) or [`Timeout`](crate::ErrorKind::Timeout) may leave a user of whom
-    /// nobody knows the id.
+    /// [`Io`](crate::ErrorKind::Io) or [`Timeout`](crate::ErrorKind::Timeout) may leave a user of
+    /// whom nobody knows the id.
     ///
     /// ```no_run
     /// # async fn example(

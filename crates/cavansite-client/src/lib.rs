@@ -1,3 +1,5 @@
+//! Chat and identity from Rust: Azure Communication Services and Cavansite.
+//!
 #![doc = include_str!("../README.md")]
 
 mod chat;

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-/// The body of an answer, in bytes. A page has at most 200 messages of 28 KB, each byte of which may
-/// be written as six in JSON.
+/// The body of an answer, in bytes. A page has at most 200 messages of 28 KB, each byte of which
+/// may be written as six in JSON.
 pub(crate) const BODY_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// The body of an error answer, in bytes; errors are a few lines.

@@ -25,8 +25,8 @@ pub struct ClientOptions {
     pub transport: Option<Arc<dyn Transport>>,
     /// Certificate authorities to trust beside the system's, each a PEM text of one or more.
     pub additional_root_certificates: Vec<Vec<u8>>,
-    /// Allows an endpoint of `http://`, to this machine only: tokens and keys then travel as anybody
-    /// on the machine with the right can read them.
+    /// Allows an endpoint of `http://`, to this machine only: tokens and keys then travel as
+    /// anybody on the machine with the right can read them.
     pub allow_plain_http_to_loopback: bool,
     /// When and how often requests are repeated.
     pub retry: RetryOptions,
@@ -76,8 +76,8 @@ impl fmt::Debug for ClientOptions {
 /// twice (reading, updating, deleting, adding and removing people, receipts, issuing and revoking
 /// tokens, creating a thread, whose `repeatability-request-id` the service recognises) is repeated
 /// after 408, 429, 500, 502, 503 and 504, and when the connection breaks or says nothing. Sending a
-/// message, creating a user and typing are repeated only where the service cannot have done them: when no
-/// connection was made, after 429, and after a 503 with `Retry-After`.
+/// message, creating a user and typing are repeated only where the service cannot have done them:
+/// when no connection was made, after 429, and after a 503 with `Retry-After`.
 ///
 /// ```
 /// let mut once = cavansite_client::RetryOptions::default();

@@ -19,13 +19,14 @@ use crate::{Error, Response, Result};
 
 /// A list as a stream of its items, which asks for a page when the one before is used up.
 ///
-/// It ends after an error; [`Pager::continuation`] then says where to go on. Dropping it, or a call of
-/// `next` that waits, loses nothing.
+/// It ends after an error; [`Pager::continuation`] then says where to go on. Dropping it, or a call
+/// of `next` that waits, loses nothing.
 ///
 /// ```no_run
 /// use futures_util::TryStreamExt as _;
 ///
-/// # async fn example(thread: cavansite_client::ChatThreadClient) -> cavansite_client::Result<()> {
+/// # use cavansite_client::{ChatThreadClient, Result};
+/// # async fn example(thread: ChatThreadClient) -> Result<()> {
 /// let mut messages = thread.list_messages(None)?;
 /// while let Some(message) = messages.try_next().await? {
 ///     println!("{:?}", message.content.message);
@@ -69,14 +70,16 @@ impl<T> Pager<T> {
         self.pages
     }
 
-    /// Where a list made later, with this in its options, goes on: at the page whose items are being
-    /// given out, so that some may come again and none is missed. `None` when all were given out.
+    /// Where a list made later, with this in its options, goes on: at the page whose items are
+    /// being given out, so that some may come again and none is missed. `None` when all were given
+    /// out.
     ///
     /// ```no_run
     /// use cavansite_client::ListByTimeOptions;
     /// use futures_util::TryStreamExt as _;
     ///
-    /// # async fn example(thread: cavansite_client::ChatThreadClient) -> cavansite_client::Result<()> {
+    /// # use cavansite_client::{ChatThreadClient, Result};
+    /// # async fn example(thread: ChatThreadClient) -> Result<()> {
     /// let mut messages = thread.list_messages(None)?;
     /// messages.try_next().await?;
     /// if let Some(place) = messages.continuation() {
@@ -141,7 +144,8 @@ pub struct Page<T> {
 /// ```no_run
 /// use futures_util::TryStreamExt as _;
 ///
-/// # async fn example(thread: cavansite_client::ChatThreadClient) -> cavansite_client::Result<()> {
+/// # use cavansite_client::{ChatThreadClient, Result};
+/// # async fn example(thread: ChatThreadClient) -> Result<()> {
 /// let mut pages = thread.list_messages(None)?.into_pages();
 /// while let Some(page) = pages.try_next().await? {
 ///     println!("{} messages", page.items.len());
@@ -233,8 +237,8 @@ impl<T> fmt::Debug for Pages<T> {
     }
 }
 
-/// Finds links that lead in a circle, remembering one of them (Brent's method): each circle is found
-/// within a few times its length.
+/// Finds links that lead in a circle, remembering one of them (Brent's method): each circle is
+/// found within a few times its length.
 #[derive(Debug)]
 struct Seen {
     url: Url,

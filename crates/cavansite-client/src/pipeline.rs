@@ -183,8 +183,8 @@ impl Pipeline {
         Ok(url)
     }
 
-    /// The URL that a page names as that of the next one, if it may be followed: the token that goes
-    /// along is for this endpoint alone.
+    /// The URL that a page names as that of the next one, if it may be followed: the token that
+    /// goes along is for this endpoint alone.
     pub(crate) fn link(&self, base: &Url, link: &str) -> Result<Url> {
         let mut url = base
             .join(link)
@@ -218,8 +218,8 @@ impl Pipeline {
         Ok(Response::new(response, id, ()))
     }
 
-    /// Sends an authorised request, and again as [`RetryOptions`] say. Gives the answer, which is one
-    /// of success, and the request's id.
+    /// Sends an authorised request, and again as [`RetryOptions`] say. Gives the answer, which is
+    /// one of success, and the request's id.
     pub(crate) async fn send(&self, call: Call) -> Result<(RawResponse, String)> {
         self.in_span(call, Some(&self.authorization)).await
     }

@@ -7,7 +7,8 @@ use crate::transport::RawResponse;
 /// A model, and what came along with it.
 ///
 /// ```no_run
-/// # async fn example(thread: cavansite_client::ChatThreadClient) -> cavansite_client::Result<()> {
+/// # use cavansite_client::{ChatThreadClient, Result};
+/// # async fn example(thread: ChatThreadClient) -> Result<()> {
 /// let response = thread.get_properties(None).await?;
 /// println!("request {}", response.request_id());
 /// let properties = response.into_model();
@@ -52,8 +53,8 @@ impl<T> Response<T> {
         &self.model
     }
 
-    /// The id that the request had in `x-ms-client-request-id`: a UUID, the same in all attempts, by
-    /// which the service's log finds it.
+    /// The id that the request had in `x-ms-client-request-id`: a UUID, the same in all attempts,
+    /// by which the service's log finds it.
     pub fn request_id(&self) -> &str {
         &self.request_id
     }

@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-/// A token or a key. `Debug` shows no more than that there is one, and there is no `Display`, so that
-/// it can reach neither a log nor an error text by accident.
+/// A token or a key. `Debug` shows no more than that there is one, and there is no `Display`, so
+/// that it can reach neither a log nor an error text by accident.
 ///
 /// ```
 /// let secret = cavansite_client::Secret::new("hunter2");

@@ -5,7 +5,7 @@ macro_rules! setters {
     ($type:ident { $($setter:ident($field:ident: $value:ty),)+ }) => {
         impl $type {
             $(
-                #[doc = concat!("Sets [`", stringify!($field), "`](Self::", stringify!($field), ").")]
+                #[doc = concat!("Sets [`Self::", stringify!($field), "`].")]
                 #[must_use]
                 pub fn $setter(mut self, value: impl Into<$value>) -> Self {
                     self.$field = Some(value.into());

@@ -23,9 +23,9 @@ const REPEATABILITY_REQUEST_ID: HeaderName = HeaderName::from_static("repeatabil
 /// Acts for one user of the chat: creates, lists and deletes threads, and gives a
 /// [`ChatThreadClient`] for each.
 ///
-/// It is a cheap handle: clones share connections and credential, and can be used from many tasks at
-/// once. Futures of its methods may be dropped at any time; the request may then have been done or
-/// not, as with one that timed out.
+/// It is a cheap handle: clones share connections and credential, and can be used from many tasks
+/// at once. Futures of its methods may be dropped at any time; the request may then have been done
+/// or not, as with one that timed out.
 #[derive(Debug, Clone)]
 pub struct ChatClient {
     pub(crate) pipeline: Arc<Pipeline>,
@@ -36,9 +36,9 @@ impl ChatClient {
     /// A client for the user whose tokens that credential gives, at an endpoint such as
     /// `https://chat.example.com`. Nothing is sent.
     ///
-    /// Refuses endpoints that are not `https://`, but for this machine where
-    /// [that is allowed](crate::ClientOptions::allow_plain_http_to_loopback). The client is used within
-    /// a tokio runtime.
+    /// Refuses endpoints that are not `https://`, but for this machine where [that is
+    /// allowed](crate::ClientOptions::allow_plain_http_to_loopback). The client is used within a
+    /// tokio runtime.
     ///
     /// ```
     /// use std::sync::Arc;
@@ -80,9 +80,10 @@ impl ChatClient {
 
     /// Creates a thread, in which this user takes part.
     ///
-    /// Look at [`invalid_participants`](CreateChatThreadResult::invalid_participants): people who could
-    /// not be added do not make it fail. It is repeated until its answer comes, and yet creates one
-    /// thread, since the service knows the repetition by its `repeatability-request-id`.
+    /// Look at [`invalid_participants`](CreateChatThreadResult::invalid_participants): people who
+    /// could not be added do not make it fail. It is repeated until its answer comes, and yet
+    /// creates one thread, since the service knows the repetition by its
+    /// `repeatability-request-id`.
     ///
     /// ```no_run
     /// use cavansite_client::CreateChatThreadOptions;
@@ -132,7 +133,8 @@ impl ChatClient {
     /// ```no_run
     /// use futures_util::TryStreamExt as _;
     ///
-    /// # async fn example(chat_client: cavansite_client::ChatClient) -> cavansite_client::Result<()> {
+    /// # use cavansite_client::{ChatClient, Result};
+    /// # async fn example(chat_client: ChatClient) -> Result<()> {
     /// let mut threads = chat_client.list_threads(None)?;
     /// while let Some(thread) = threads.try_next().await? {
     ///     println!("{}: {}", thread.id, thread.topic);
@@ -150,7 +152,8 @@ impl ChatClient {
     /// Deletes a thread for all who take part. One that is deleted already is no error.
     ///
     /// ```no_run
-    /// # async fn example(chat_client: cavansite_client::ChatClient) -> cavansite_client::Result<()> {
+    /// # use cavansite_client::{ChatClient, Result};
+    /// # async fn example(chat_client: ChatClient) -> Result<()> {
     /// chat_client.delete_thread("19:0123456789abcdef@thread.v2", None).await?;
     /// # Ok(())
     /// # }

@@ -52,8 +52,9 @@ impl CreateChatThreadOptions {
     }
 }
 
-/// The options of [`ChatThreadClient::update_properties`](crate::ChatThreadClient::update_properties):
-/// what is not named stays as it is.
+/// The options of
+/// [`ChatThreadClient::update_properties`](crate::ChatThreadClient::update_properties): what is not
+/// named stays as it is.
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 pub struct UpdateChatThreadOptions {
@@ -137,8 +138,8 @@ setters!(SendChatMessageOptions {
     with_timeout(timeout: Duration),
 });
 
-/// The options of [`ChatThreadClient::update_message`](crate::ChatThreadClient::update_message): what
-/// is not named stays as it is.
+/// The options of [`ChatThreadClient::update_message`](crate::ChatThreadClient::update_message):
+/// what is not named stays as it is.
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 pub struct UpdateChatMessageOptions {
@@ -157,7 +158,7 @@ setters!(UpdateChatMessageOptions {
 });
 
 /// The options of
-/// [`ChatThreadClient::send_typing_notification`](crate::ChatThreadClient::send_typing_notification).
+/// [`send_typing_notification`](crate::ChatThreadClient::send_typing_notification).
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 pub struct SendTypingNotificationOptions {

@@ -51,7 +51,8 @@ impl ChatThreadClient {
     /// Topic, creator and further properties of the thread.
     ///
     /// ```no_run
-    /// # async fn example(thread: cavansite_client::ChatThreadClient) -> cavansite_client::Result<()> {
+    /// # use cavansite_client::{ChatThreadClient, Result};
+    /// # async fn example(thread: ChatThreadClient) -> Result<()> {
     /// let properties = thread.get_properties(None).await?.into_model();
     /// println!("{} since {}", properties.topic, properties.created_on);
     /// # Ok(())
@@ -69,7 +70,8 @@ impl ChatThreadClient {
     /// Sets the topic of the thread, which all who take part are told.
     ///
     /// ```no_run
-    /// # async fn example(thread: cavansite_client::ChatThreadClient) -> cavansite_client::Result<()> {
+    /// # use cavansite_client::{ChatThreadClient, Result};
+    /// # async fn example(thread: ChatThreadClient) -> Result<()> {
     /// thread.update_topic("dinner", None).await?;
     /// # Ok(())
     /// # }
@@ -93,7 +95,8 @@ impl ChatThreadClient {
     /// use std::collections::BTreeMap;
     /// use cavansite_client::UpdateChatThreadOptions;
     ///
-    /// # async fn example(thread: cavansite_client::ChatThreadClient) -> cavansite_client::Result<()> {
+    /// # use cavansite_client::{ChatThreadClient, Result};
+    /// # async fn example(thread: ChatThreadClient) -> Result<()> {
     /// let metadata = BTreeMap::from([("ticket".to_owned(), "4711".to_owned())]);
     /// let options = UpdateChatThreadOptions::default().with_metadata(metadata);
     /// thread.update_properties(Some(options)).await?;
@@ -121,13 +124,14 @@ impl ChatThreadClient {
     /// Sends a message. Its id comes back.
     ///
     /// It is repeated only where the service cannot have taken it, so that it is not sent twice: an
-    /// error of kind [`Io`](crate::ErrorKind::Io) or [`Timeout`](crate::ErrorKind::Timeout) leaves open
-    /// whether it was.
+    /// error of kind [`Io`](crate::ErrorKind::Io) or [`Timeout`](crate::ErrorKind::Timeout) leaves
+    /// open whether it was.
     ///
     /// ```no_run
     /// use cavansite_client::SendChatMessageOptions;
     ///
-    /// # async fn example(thread: cavansite_client::ChatThreadClient) -> cavansite_client::Result<()> {
+    /// # use cavansite_client::{ChatThreadClient, Result};
+    /// # async fn example(thread: ChatThreadClient) -> Result<()> {
     /// let options = SendChatMessageOptions::default().with_sender_display_name("Ada");
     /// let sent = thread.send_message("hello world", Some(options)).await?.into_model();
     /// println!("message {}", sent.id);
@@ -155,7 +159,8 @@ impl ChatThreadClient {
     /// A message in its latest state.
     ///
     /// ```no_run
-    /// # async fn example(thread: cavansite_client::ChatThreadClient) -> cavansite_client::Result<()> {
+    /// # use cavansite_client::{ChatThreadClient, Result};
+    /// # async fn example(thread: ChatThreadClient) -> Result<()> {
     /// let message = thread.get_message("1605055118692", None).await?.into_model();
     /// println!("{:?}", message.content.message);
     /// # Ok(())
@@ -171,13 +176,14 @@ impl ChatThreadClient {
         self.client.pipeline.model(call).await
     }
 
-    /// Lists the messages, each in its latest state, the last changed first; what the service says of
-    /// topic and people is among them.
+    /// Lists the messages, each in its latest state, the last changed first; what the service says
+    /// of topic and people is among them.
     ///
     /// ```no_run
     /// use futures_util::TryStreamExt as _;
     ///
-    /// # async fn example(thread: cavansite_client::ChatThreadClient) -> cavansite_client::Result<()> {
+    /// # use cavansite_client::{ChatThreadClient, Result};
+    /// # async fn example(thread: ChatThreadClient) -> Result<()> {
     /// let mut messages = thread.list_messages(None)?;
     /// while let Some(message) = messages.try_next().await? {
     ///     println!("{}: {:?}", message.message_type, message.content.message);
@@ -195,7 +201,8 @@ impl ChatThreadClient {
     /// ```no_run
     /// use cavansite_client::UpdateChatMessageOptions;
     ///
-    /// # async fn example(thread: cavansite_client::ChatThreadClient) -> cavansite_client::Result<()> {
+    /// # use cavansite_client::{ChatThreadClient, Result};
+    /// # async fn example(thread: ChatThreadClient) -> Result<()> {
     /// let options = UpdateChatMessageOptions::default().with_content("hello, world");
     /// thread.update_message("1605055118692", Some(options)).await?;
     /// # Ok(())
@@ -222,7 +229,8 @@ impl ChatThreadClient {
     /// [`deleted_on`](ChatMessage::deleted_on).
     ///
     /// ```no_run
-    /// # async fn example(thread: cavansite_client::ChatThreadClient) -> cavansite_client::Result<()> {
+    /// # use cavansite_client::{ChatThreadClient, Result};
+    /// # async fn example(thread: ChatThreadClient) -> Result<()> {
     /// thread.delete_message("1605055118692", None).await?;
     /// # Ok(())
     /// # }
@@ -243,7 +251,8 @@ impl ChatThreadClient {
     /// ```no_run
     /// use futures_util::TryStreamExt as _;
     ///
-    /// # async fn example(thread: cavansite_client::ChatThreadClient) -> cavansite_client::Result<()> {
+    /// # use cavansite_client::{ChatThreadClient, Result};
+    /// # async fn example(thread: ChatThreadClient) -> Result<()> {
     /// let people: Vec<_> = thread.list_participants(None)?.try_collect().await?;
     /// # Ok(())
     /// # }
@@ -257,8 +266,8 @@ impl ChatThreadClient {
 
     /// Adds people, 200 at most in a call. Who takes part already stays as they are.
     ///
-    /// Look at [`invalid_participants`](AddChatParticipantsResult::invalid_participants): people who
-    /// could not be added do not make it fail.
+    /// Look at [`invalid_participants`](AddChatParticipantsResult::invalid_participants): people
+    /// who could not be added do not make it fail.
     ///
     /// ```no_run
     /// use cavansite_client::models::{ChatParticipant, CommunicationUserIdentifier};
@@ -312,7 +321,8 @@ impl ChatThreadClient {
     /// Says that this user has read up to and including a message.
     ///
     /// ```no_run
-    /// # async fn example(thread: cavansite_client::ChatThreadClient) -> cavansite_client::Result<()> {
+    /// # use cavansite_client::{ChatThreadClient, Result};
+    /// # async fn example(thread: ChatThreadClient) -> Result<()> {
     /// thread.send_read_receipt("1605055118692", None).await?;
     /// # Ok(())
     /// # }
@@ -335,7 +345,8 @@ impl ChatThreadClient {
     /// ```no_run
     /// use futures_util::TryStreamExt as _;
     ///
-    /// # async fn example(thread: cavansite_client::ChatThreadClient) -> cavansite_client::Result<()> {
+    /// # use cavansite_client::{ChatThreadClient, Result};
+    /// # async fn example(thread: ChatThreadClient) -> Result<()> {
     /// let mut receipts = thread.list_read_receipts(None)?;
     /// while let Some(receipt) = receipts.try_next().await? {
     ///     println!("{} at {}", receipt.sender.raw_id(), receipt.read_on);
@@ -354,7 +365,8 @@ impl ChatThreadClient {
     /// lost.
     ///
     /// ```no_run
-    /// # async fn example(thread: cavansite_client::ChatThreadClient) -> cavansite_client::Result<()> {
+    /// # use cavansite_client::{ChatThreadClient, Result};
+    /// # async fn example(thread: ChatThreadClient) -> Result<()> {
     /// thread.send_typing_notification(None).await?;
     /// # Ok(())
     /// # }

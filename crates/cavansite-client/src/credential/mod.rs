@@ -1,8 +1,8 @@
 //! Who a client acts as: tokens of users, and the resource's access key.
 //!
 //! [`TokenCredential`] is the trait; [`StaticTokenCredential`] holds one token,
-//! [`RefreshingTokenCredential`] asks a callback of yours for a new one in time. The identity client
-//! takes an [`AccessKeyCredential`] too.
+//! [`RefreshingTokenCredential`] asks a callback of yours for a new one in time. The identity
+//! client takes an [`AccessKeyCredential`] too.
 
 mod access_key;
 mod refreshing;

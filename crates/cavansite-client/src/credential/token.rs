@@ -36,8 +36,8 @@ impl AccessToken {
         }
     }
 
-    /// A token that says itself when it expires: a JWT with `exp` in its claims. Its signature is the
-    /// server's to check.
+    /// A token that says itself when it expires: a JWT with `exp` in its claims. Its signature is
+    /// the server's to check.
     pub fn from_jwt(token: impl Into<Secret>) -> Result<Self> {
         #[derive(Deserialize)]
         struct Claims {
@@ -59,8 +59,8 @@ impl AccessToken {
     }
 }
 
-/// One token, sent until the program ends: also after its expiry, so that it is the server that says
-/// no.
+/// One token, sent until the program ends: also after its expiry, so that it is the server that
+/// says no.
 ///
 /// ```
 /// use cavansite_client::StaticTokenCredential;

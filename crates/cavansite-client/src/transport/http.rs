@@ -14,10 +14,10 @@ use crate::{ClientOptions, Error, ErrorKind, Result};
 /// Requests over connections that are kept for the next. Each client makes its own, unless one is
 /// given to several in [`ClientOptions::transport`].
 ///
-/// TLS is rustls with aws-lc-rs. It trusts the system's certificate authorities, or those of the file
-/// that the variable `SSL_CERT_FILE` names, and the
-/// [additional ones](ClientOptions::additional_root_certificates). The variables `HTTPS_PROXY` and
-/// `NO_PROXY` are honoured.
+/// TLS is rustls with aws-lc-rs. It trusts the system's certificate authorities, or those of the
+/// file that the variable `SSL_CERT_FILE` names, and the [additional
+/// ones](ClientOptions::additional_root_certificates). The variables `HTTPS_PROXY` and `NO_PROXY`
+/// are honoured.
 #[derive(Clone)]
 pub struct HttpTransport(reqwest::Client);
 

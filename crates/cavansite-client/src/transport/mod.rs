@@ -1,7 +1,7 @@
 //! The seam between this crate and the network: requests and answers as values.
 //!
-//! [`Transport`] has one implementation here, [`HttpTransport`]; tests and programs with needs of their
-//! own bring another in [`ClientOptions::transport`](crate::ClientOptions).
+//! [`Transport`] has one implementation here, [`HttpTransport`]; tests and programs with needs of
+//! their own bring another in [`ClientOptions::transport`](crate::ClientOptions).
 
 mod http;
 
