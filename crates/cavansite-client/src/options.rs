@@ -30,9 +30,10 @@ pub struct ClientOptions {
     pub allow_plain_http_to_loopback: bool,
     /// When and how often requests are repeated.
     pub retry: RetryOptions,
-    /// How long one attempt of a request may take, from the token to the last byte of the answer.
-    /// The whole call, with its repetitions, is bounded by [`RetryOptions::max_elapsed`] beside it,
-    /// and by the `timeout` of the method's options. Default: 30 seconds.
+    /// How long one attempt of a request may take, to the last byte of the answer; and how long a
+    /// token may take before it. The whole call, with its repetitions, is bounded by
+    /// [`RetryOptions::max_elapsed`] beside it, and by the `timeout` of the method's options.
+    /// Default: 30 seconds.
     pub attempt_timeout: Duration,
     /// Said at the front of the `User-Agent`, such as `my-app/1.0`.
     pub application_id: Option<String>,
@@ -120,7 +121,7 @@ impl Default for RetryOptions {
 #[non_exhaustive]
 pub struct MethodOptions {
     /// How long the call may take, repetitions included. Without it, about
-    /// [`RetryOptions::max_elapsed`] and one [attempt](ClientOptions::attempt_timeout).
+    /// [`RetryOptions::max_elapsed`] and one more [attempt](ClientOptions::attempt_timeout).
     pub timeout: Option<Duration>,
 }
 

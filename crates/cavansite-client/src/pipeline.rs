@@ -88,9 +88,10 @@ impl Call {
         Ok(self)
     }
 
-    /// With one more header. The value is marked as one that is never shown.
+    /// With one more header.
     pub(crate) fn header(mut self, name: HeaderName, value: &str) -> Result<Self> {
-        self.headers.insert(name, sensitive(value)?);
+        let value = HeaderValue::from_str(value).map_err(|_| no_header())?;
+        self.headers.insert(name, value);
         Ok(self)
     }
 
@@ -103,11 +104,13 @@ impl Call {
 
 /// A header's value that is never shown.
 fn sensitive(text: &str) -> Result<HeaderValue> {
-    let mut value = HeaderValue::from_str(text).map_err(|_| {
-        Error::input("a value that is to be a header has characters it cannot have")
-    })?;
+    let mut value = HeaderValue::from_str(text).map_err(|_| no_header())?;
     value.set_sensitive(true);
     Ok(value)
+}
+
+fn no_header() -> Error {
+    Error::input("a value that is to be a header has characters it cannot have")
 }
 
 /// What a client's handles share.
@@ -245,11 +248,16 @@ impl Pipeline {
     /// The token with which requests would be sent now; none with an access key.
     pub(crate) async fn token(&self) -> Result<AccessToken> {
         match &self.authorization {
-            Authorization::Bearer(credential) => {
-                within(self.attempt_timeout, credential.get_token()).await
-            }
+            Authorization::Bearer(credential) => self.ask(credential.as_ref()).await,
             Authorization::Key(_) => Err(Error::credential("an access key is no token")),
         }
+    }
+
+    /// A token, in bounded time. While it is waited for, nothing has been sent.
+    async fn ask(&self, credential: &dyn TokenCredential) -> Result<AccessToken> {
+        let time = self.attempt_timeout;
+        let given = tokio::time::timeout(time, credential.get_token()).await;
+        given.unwrap_or_else(|_| Err(Error::credential(format!("no token came within {time:?}"))))
     }
 
     /// Told that the server refused this token elsewhere than in an answer to [`Self::send`].
@@ -319,9 +327,8 @@ impl Pipeline {
         let mut renewed = false;
         let mut number = 0;
         loop {
-            let mut used = None;
-            let attempt = self.attempt(&request, authorization, &mut used);
-            let error = match within(self.attempt_timeout, attempt).await {
+            let (request, used) = self.authorize(&request, authorization).await?;
+            let error = match within(self.attempt_timeout, self.attempt(request)).await {
                 Ok(response) => return Ok(response),
                 Err(error) => error,
             };
@@ -347,21 +354,20 @@ impl Pipeline {
         }
     }
 
-    /// Sends once. `used` is the token that went along.
-    async fn attempt(
+    /// The request of one attempt, and the token that goes along.
+    async fn authorize(
         &self,
         request: &Request,
         authorization: Option<&Authorization>,
-        used: &mut Option<AccessToken>,
-    ) -> Result<RawResponse> {
+    ) -> Result<(Request, Option<AccessToken>)> {
         let mut request = request.clone();
         match authorization {
             Some(Authorization::Bearer(credential)) => {
-                let token = credential.get_token().await?;
+                let token = self.ask(credential.as_ref()).await?;
                 let value = sensitive(&format!("Bearer {}", token.token.expose()));
                 let value = value.map_err(|_| Error::credential("the token cannot be a header"))?;
                 request.headers.insert(AUTHORIZATION, value);
-                *used = Some(token);
+                Ok((request, Some(token)))
             }
             Some(Authorization::Key(key)) => {
                 let now = Timestamp::now();
@@ -370,9 +376,14 @@ impl Pipeline {
                 headers.insert(AUTHORIZATION, sensitive(&signed.authorization)?);
                 headers.insert(CONTENT_SHA256, sensitive(&signed.content_hash)?);
                 headers.insert(DATE, sensitive(&signed.date)?);
+                Ok((request, None))
             }
-            None => {}
+            None => Ok((request, None)),
         }
+    }
+
+    /// Sends once.
+    async fn attempt(&self, request: Request) -> Result<RawResponse> {
         let secrets = request.headers.clone();
         tracing::debug!(method = %request.method, url = %ShownUrl(&request.url), "sending");
         let response = self.transport.send(request).await?;

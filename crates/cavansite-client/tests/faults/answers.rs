@@ -36,12 +36,16 @@ async fn garbage_truncated_json_and_other_shapes_are_data_errors() {
 
 #[tokio::test]
 async fn an_error_says_where_an_answer_goes_wrong_and_not_what_it_held() {
-    let error = message(r#"{"id":"1","type":["hunter2"]}"#)
-        .await
-        .unwrap_err();
-    let text = format!("{error} {error:?}");
-    assert!(text.contains("line 1 column"), "{text}");
-    assert!(!text.contains("hunter2"), "{text}");
+    for body in [
+        r#"{"id":"1","content":"hunter2"}"#,
+        r#"{"id":"1","createdOn":"hunter2"}"#,
+        r#"{"id":"1","type":["hunter2"]}"#,
+    ] {
+        let error = message(body).await.unwrap_err();
+        let text = format!("{error} {error:?}");
+        assert!(text.contains("line 1 column"), "{text}");
+        assert!(!text.contains("hunter2"), "{text}");
+    }
 }
 
 #[tokio::test]

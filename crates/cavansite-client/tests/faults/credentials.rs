@@ -160,10 +160,13 @@ async fn a_callback_that_says_nothing_or_gives_an_old_token_has_failed() {
     assert_eq!(error.kind(), &ErrorKind::Credential);
     assert_eq!(start.elapsed(), Duration::from_secs(30));
 
-    let issuer = Issuer::new(&[-1]);
+    let issuer = Issuer::new(&[-1, -1]);
     let credential = issuer.credential(RefreshingTokenCredentialOptions::default());
     let error = credential.get_token().await.unwrap_err();
     assert_eq!(error.kind(), &ErrorKind::Credential);
+    let credential = issuer.credential(starting_with(200));
+    let at_hand = credential.get_token().await.unwrap();
+    assert!(at_hand.expires_on > cavansite_client::Timestamp::now());
 }
 
 #[tokio::test(start_paused = true)]
@@ -270,6 +273,27 @@ async fn nothing_is_sent_without_a_token() {
     let error = chat.delete_thread("t", None).await.unwrap_err();
     assert_eq!(error.kind(), &ErrorKind::Credential);
     assert_eq!((mock.count(), issuer.calls()), (0, 1));
+}
+
+/// A credential that never answers.
+#[derive(Debug)]
+struct Silent;
+
+#[async_trait::async_trait]
+impl TokenCredential for Silent {
+    async fn get_token(&self) -> cavansite_client::Result<AccessToken> {
+        std::future::pending().await
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_credential_that_says_nothing_is_an_error_after_half_a_minute() {
+    let mock = Mock::new(|_, _| Reply::Json(204, ""));
+    let chat = ChatClient::new(ENDPOINT, Arc::new(Silent), Some(mock.chat_options())).unwrap();
+    let start = Instant::now();
+    let error = chat.delete_thread("t", None).await.unwrap_err();
+    assert_eq!((error.kind(), mock.count()), (&ErrorKind::Credential, 0));
+    assert_eq!(start.elapsed(), Duration::from_secs(30));
 }
 
 #[tokio::test]
