@@ -103,6 +103,13 @@ struct Inner {
 
 impl Error {
     /// An error of that kind, for a [`Transport`](crate::Transport) or a credential of your own.
+    ///
+    /// ```
+    /// use cavansite_client::{Error, ErrorKind};
+    ///
+    /// let error = Error::new(ErrorKind::Connection, "the cable is not plugged in");
+    /// assert_eq!(error.to_string(), "the cable is not plugged in");
+    /// ```
     pub fn new(kind: ErrorKind, message: impl Into<Cow<'static, str>>) -> Self {
         Self(Box::new(Inner {
             kind,
@@ -114,6 +121,14 @@ impl Error {
     }
 
     /// The same with what caused it.
+    ///
+    /// ```
+    /// use cavansite_client::{Error, ErrorKind};
+    ///
+    /// let cause = std::io::Error::other("a bad day");
+    /// let error = Error::with_source(ErrorKind::Io, "the connection broke", cause);
+    /// assert!(std::error::Error::source(&error).is_some());
+    /// ```
     pub fn with_source(
         kind: ErrorKind,
         message: impl Into<Cow<'static, str>>,
@@ -125,11 +140,26 @@ impl Error {
     }
 
     /// What kind of error it is.
+    ///
+    /// ```
+    /// use cavansite_client::{Error, ErrorKind};
+    ///
+    /// /// Whether the message may have been sent all the same.
+    /// fn is_open(error: &Error) -> bool {
+    ///     matches!(error.kind(), ErrorKind::Io | ErrorKind::Timeout)
+    /// }
+    /// ```
     pub fn kind(&self) -> &ErrorKind {
         &self.0.kind
     }
 
     /// The HTTP status, where the server answered.
+    ///
+    /// ```
+    /// fn may_not(error: &cavansite_client::Error) -> bool {
+    ///     error.status() == Some(403)
+    /// }
+    /// ```
     pub fn status(&self) -> Option<u16> {
         match self.0.kind {
             ErrorKind::HttpResponse { status, .. } => Some(status),
@@ -138,6 +168,14 @@ impl Error {
     }
 
     /// The service's word for what went wrong, where its answer had one.
+    ///
+    /// ```
+    /// use cavansite_client::{Error, ErrorCode};
+    ///
+    /// fn is_foreign(error: &Error) -> bool {
+    ///     error.error_code() == Some(&ErrorCode::IdentityNotOwned)
+    /// }
+    /// ```
     pub fn error_code(&self) -> Option<&ErrorCode> {
         match &self.0.kind {
             ErrorKind::HttpResponse { error_code, .. } => error_code.as_ref(),
@@ -146,11 +184,23 @@ impl Error {
     }
 
     /// The id of the request, as the server's log has it, where one was made.
+    ///
+    /// ```
+    /// fn report(error: &cavansite_client::Error) -> String {
+    ///     format!("request {}", error.request_id().unwrap_or("never made"))
+    /// }
+    /// ```
     pub fn request_id(&self) -> Option<&str> {
         self.0.request_id.as_deref()
     }
 
     /// How long the server asked to be left alone, where it said so.
+    ///
+    /// ```
+    /// fn wait(error: &cavansite_client::Error) -> std::time::Duration {
+    ///     error.retry_after().unwrap_or_default()
+    /// }
+    /// ```
     pub fn retry_after(&self) -> Option<Duration> {
         self.0.retry_after
     }

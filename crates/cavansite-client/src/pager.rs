@@ -66,6 +66,14 @@ impl<T> Pager<T> {
     }
 
     /// The pages themselves. Items of a page that was begun are left out.
+    ///
+    /// ```no_run
+    /// # use cavansite_client::{ChatThreadClient, Result};
+    /// # async fn example(thread: ChatThreadClient) -> Result<()> {
+    /// let pages = thread.list_messages(None)?.into_pages();
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn into_pages(self) -> Pages<T> {
         self.pages
     }
@@ -178,6 +186,15 @@ struct Collection<T> {
 impl<T> Pages<T> {
     /// Where a list made later, with this in its options, goes on: at the page that comes next.
     /// `None` when there is none.
+    ///
+    /// ```no_run
+    /// # use cavansite_client::{ChatThreadClient, Result};
+    /// # async fn example(thread: ChatThreadClient) -> Result<()> {
+    /// let pages = thread.list_messages(None)?.into_pages();
+    /// println!("to begin with: {:?}", pages.continuation());
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn continuation(&self) -> Option<String> {
         self.next.as_ref().map(Url::to_string)
     }

@@ -44,27 +44,71 @@ impl<T> Response<T> {
     }
 
     /// The model.
+    ///
+    /// ```no_run
+    /// # use cavansite_client::{ChatThreadClient, Result};
+    /// # async fn example(thread: ChatThreadClient) -> Result<()> {
+    /// let topic = thread.get_properties(None).await?.into_model().topic;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn into_model(self) -> T {
         self.model
     }
 
     /// The model, without taking it.
+    ///
+    /// ```no_run
+    /// # use cavansite_client::{ChatThreadClient, Result};
+    /// # async fn example(thread: ChatThreadClient) -> Result<()> {
+    /// let response = thread.get_properties(None).await?;
+    /// println!("{} in request {}", response.model().topic, response.request_id());
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn model(&self) -> &T {
         &self.model
     }
 
     /// The id that the request had in `x-ms-client-request-id`: a UUID, the same in all attempts,
     /// by which the service's log finds it.
+    ///
+    /// ```no_run
+    /// # use cavansite_client::{ChatThreadClient, Result};
+    /// # async fn example(thread: ChatThreadClient) -> Result<()> {
+    /// let sent = thread.send_message("hello", None).await?;
+    /// println!("request {}", sent.request_id());
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn request_id(&self) -> &str {
         &self.request_id
     }
 
     /// The HTTP status, one of success.
+    ///
+    /// ```no_run
+    /// # use cavansite_client::{ChatThreadClient, Result};
+    /// # async fn example(thread: ChatThreadClient) -> Result<()> {
+    /// let sent = thread.send_message("hello", None).await?;
+    /// assert_eq!(sent.status(), 201);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn status(&self) -> u16 {
         self.status.as_u16()
     }
 
     /// The headers of the answer.
+    ///
+    /// ```no_run
+    /// # use cavansite_client::{ChatThreadClient, Result};
+    /// # async fn example(thread: ChatThreadClient) -> Result<()> {
+    /// let sent = thread.send_message("hello", None).await?;
+    /// println!("{:?}", sent.headers().get("ms-cv"));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn headers(&self) -> &HeaderMap {
         &self.headers
     }

@@ -34,6 +34,12 @@ impl ChatApiVersion {
     ];
 
     /// Its name on the wire.
+    ///
+    /// ```
+    /// use cavansite_client::ChatApiVersion;
+    ///
+    /// assert_eq!(ChatApiVersion::default().as_str(), "2025-03-15");
+    /// ```
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::V2021_03_07 => "2021-03-07",
@@ -84,6 +90,12 @@ impl IdentityApiVersion {
     ];
 
     /// Its name on the wire.
+    ///
+    /// ```
+    /// use cavansite_client::IdentityApiVersion;
+    ///
+    /// assert_eq!(IdentityApiVersion::default().as_str(), "2023-10-01");
+    /// ```
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::V2021_03_07 => "2021-03-07",

@@ -19,6 +19,13 @@ pub struct AccessKeyCredential(Arc<hmac::Key>);
 
 impl AccessKeyCredential {
     /// The key as it is shown: in base64.
+    ///
+    /// ```
+    /// use cavansite_client::AccessKeyCredential;
+    ///
+    /// assert!(AccessKeyCredential::new("aHVudGVyMg==").is_ok());
+    /// assert!(AccessKeyCredential::new("not base64!").is_err());
+    /// ```
     pub fn new(key: impl Into<Secret>) -> Result<Self> {
         let bytes = STANDARD.decode(key.into().expose().trim());
         let bytes = bytes

@@ -29,6 +29,13 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 
 impl AccessToken {
     /// A token with the expiry that came along with it.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use cavansite_client::{AccessToken, Timestamp};
+    ///
+    /// let token = AccessToken::new("opaque", Timestamp::now() + Duration::from_secs(3600));
+    /// ```
     pub fn new(token: impl Into<Secret>, expires_on: Timestamp) -> Self {
         Self {
             token: token.into(),
@@ -38,6 +45,16 @@ impl AccessToken {
 
     /// A token that says itself when it expires: a JWT with `exp` in its claims. Its signature is
     /// the server's to check.
+    ///
+    /// ```
+    /// use cavansite_client::AccessToken;
+    ///
+    /// # fn main() -> cavansite_client::Result<()> {
+    /// let token = AccessToken::from_jwt("e30.eyJleHAiOjE3OTU2NTEyMDB9.c2lnbmF0dXJl")?;
+    /// assert_eq!(token.expires_on.to_string(), "2026-11-26T00:00:00Z");
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn from_jwt(token: impl Into<Secret>) -> Result<Self> {
         #[derive(Deserialize)]
         struct Claims {
@@ -76,6 +93,12 @@ pub struct StaticTokenCredential(AccessToken);
 
 impl StaticTokenCredential {
     /// The token of a user, a JWT.
+    ///
+    /// ```
+    /// use cavansite_client::StaticTokenCredential;
+    ///
+    /// assert!(StaticTokenCredential::new("no JWT").is_err());
+    /// ```
     pub fn new(token: impl Into<Secret>) -> Result<Self> {
         AccessToken::from_jwt(token).map(Self)
     }

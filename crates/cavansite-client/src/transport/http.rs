@@ -23,6 +23,17 @@ pub struct HttpTransport(reqwest::Client);
 
 impl HttpTransport {
     /// A transport with the certificate authorities of these options.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use cavansite_client::{ClientOptions, HttpTransport};
+    ///
+    /// # fn main() -> cavansite_client::Result<()> {
+    /// let mut shared = ClientOptions::default();
+    /// shared.transport = Some(Arc::new(HttpTransport::new(&shared)?));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn new(options: &ClientOptions) -> Result<Self> {
         let mut builder = reqwest::Client::builder()
             .http1_only()

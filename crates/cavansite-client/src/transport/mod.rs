@@ -53,6 +53,14 @@ pub struct Request {
 
 impl Request {
     /// A request without headers and body.
+    ///
+    /// ```
+    /// use cavansite_client::Request;
+    ///
+    /// let url = "https://chat.example.com/health".parse().unwrap();
+    /// let request = Request::new("GET".parse().unwrap(), url);
+    /// assert!(format!("{request:?}").contains("/health"));
+    /// ```
     pub fn new(method: Method, url: Url) -> Self {
         Self {
             method,
@@ -113,6 +121,13 @@ pub struct RawResponse {
 
 impl RawResponse {
     /// An answer of these parts.
+    ///
+    /// ```
+    /// use cavansite_client::RawResponse;
+    ///
+    /// let status = 204.try_into().unwrap();
+    /// let answer = RawResponse::new(status, Default::default(), "");
+    /// ```
     pub fn new(status: StatusCode, headers: HeaderMap, body: impl Into<Bytes>) -> Self {
         Self {
             status,
@@ -149,6 +164,13 @@ pub struct Upgraded {
 
 impl Upgraded {
     /// The connection on which an answer of 101 with these headers came.
+    ///
+    /// ```
+    /// use cavansite_client::Upgraded;
+    ///
+    /// let (near, far) = tokio::io::duplex(64);
+    /// let upgraded = Upgraded::new(Default::default(), near);
+    /// ```
     pub fn new(headers: HeaderMap, stream: impl AsyncRead + AsyncWrite + Send + 'static) -> Self {
         Self {
             headers,
@@ -157,6 +179,12 @@ impl Upgraded {
     }
 
     /// The headers of the answer.
+    ///
+    /// ```
+    /// fn protocol(upgraded: &cavansite_client::Upgraded) -> Option<&str> {
+    ///     upgraded.headers().get("sec-websocket-protocol")?.to_str().ok()
+    /// }
+    /// ```
     pub fn headers(&self) -> &HeaderMap {
         &self.headers
     }
