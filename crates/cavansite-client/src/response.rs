@@ -1,10 +1,12 @@
 //! What a method returns when it went well.
 
+use std::fmt;
+
 use http::{HeaderMap, StatusCode};
 
 use crate::transport::RawResponse;
 
-/// A model, and what came along with it.
+/// A model, and what came along with it. `Debug` leaves the headers out.
 ///
 /// ```no_run
 /// # use cavansite_client::{ChatThreadClient, Result};
@@ -15,7 +17,7 @@ use crate::transport::RawResponse;
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Response<T> {
     status: StatusCode,
     headers: HeaderMap,
@@ -111,5 +113,15 @@ impl<T> Response<T> {
     /// ```
     pub fn headers(&self) -> &HeaderMap {
         &self.headers
+    }
+}
+
+impl<T: fmt::Debug> fmt::Debug for Response<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Response")
+            .field("status", &self.status)
+            .field("request_id", &self.request_id)
+            .field("model", &self.model)
+            .finish_non_exhaustive()
     }
 }

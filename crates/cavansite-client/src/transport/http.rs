@@ -5,7 +5,8 @@ use std::{fmt, io};
 
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
-use http::StatusCode;
+use http::header::CONTENT_LENGTH;
+use http::{Method, StatusCode};
 
 use super::{RawResponse, Request, Transport, Upgraded};
 use crate::limits::{BODY_BYTES_MAX, CONNECT_TIMEOUT, ERROR_BODY_BYTES_MAX, IDLE_CONNECTION};
@@ -66,12 +67,16 @@ impl HttpTransport {
     }
 
     async fn start(&self, request: Request) -> Result<reqwest::Response> {
+        let is_post = request.method == Method::POST;
         let mut builder = self
             .0
             .request(request.method, request.url)
             .headers(request.headers);
         if !request.body.is_empty() {
             builder = builder.body(request.body);
+        } else if is_post {
+            // Some servers refuse a POST that does not say that nothing follows.
+            builder = builder.header(CONTENT_LENGTH, 0);
         }
         builder.send().await.map_err(refused)
     }

@@ -102,6 +102,33 @@ async fn answers_that_stall_break_off_or_are_none_end_in_time() {
 }
 
 #[tokio::test]
+async fn a_post_without_a_body_says_so_and_the_host_is_the_endpoints() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let read = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            stream.read_buf(&mut head).await.unwrap();
+        }
+        let _ = stream
+            .write_all(b"HTTP/1.1 204 N\r\nConnection: close\r\n\r\n")
+            .await;
+        String::from_utf8(head).unwrap().to_ascii_lowercase()
+    });
+    let mut options = ClientOptions::default();
+    options.allow_plain_http_to_loopback = true;
+    let transport = HttpTransport::new(&options).unwrap();
+    let url = format!("http://{address}/x").parse().unwrap();
+    let request = Request::new(http::Method::POST, url);
+    transport.send(request).await.unwrap();
+    let head = read.await.unwrap();
+    // Without a length, some servers answer 411.
+    assert!(head.contains("\r\ncontent-length: 0\r\n"), "{head}");
+    assert!(head.contains(&format!("\r\nhost: {address}\r\n")), "{head}");
+}
+
+#[tokio::test]
 async fn a_refused_connection_is_told_from_one_that_broke() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let endpoint = format!("http://{}", listener.local_addr().unwrap());
