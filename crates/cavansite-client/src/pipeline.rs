@@ -270,7 +270,7 @@ impl Pipeline {
     /// Refuses to send secrets where others can read them.
     fn check_is_private(&self, url: &Url) -> Result<()> {
         let loopback = || match url.host() {
-            Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+            Some(Host::Domain(name)) => name == "localhost",
             Some(Host::Ipv4(ip)) => ip.is_loopback(),
             Some(Host::Ipv6(ip)) => ip.is_loopback(),
             None => false,
@@ -334,12 +334,13 @@ impl Pipeline {
             };
             if error.is_status(StatusCode::UNAUTHORIZED)
                 && let Some(token) = used
-                && self.renew(&token).await
-                && !renewed
             {
-                // There is another token, and the server has done nothing yet.
-                renewed = true;
-                continue;
+                self.refused(&token);
+                if !renewed && self.has_another_than(&token).await {
+                    // The server has done nothing yet.
+                    renewed = true;
+                    continue;
+                }
             }
             if number >= self.retry.max_retries || !retry::is_worthwhile(call.repeat, &error) {
                 return Err(error);
@@ -395,9 +396,8 @@ impl Pipeline {
         }
     }
 
-    /// Tells the credential that its token was refused; whether it has another one.
-    async fn renew(&self, refused: &AccessToken) -> bool {
-        self.refused(refused);
+    /// Whether the credential has another token than the one that was refused.
+    async fn has_another_than(&self, refused: &AccessToken) -> bool {
         match self.token().await {
             Ok(token) => token.token != refused.token,
             Err(error) => {

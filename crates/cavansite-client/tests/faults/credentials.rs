@@ -244,7 +244,7 @@ async fn a_server_that_refuses_every_token_ends_it_after_two() {
     let chat = ChatClient::new(ENDPOINT, credential, Some(mock.chat_options())).unwrap();
     let error = chat.delete_thread("t", None).await.unwrap_err();
     assert_eq!(error.status(), Some(401));
-    assert_eq!(mock.count(), 2);
+    assert_eq!((mock.count(), issuer.calls()), (2, 2));
 }
 
 #[tokio::test(start_paused = true)]

@@ -302,6 +302,7 @@ async fn an_endpoint_is_an_address_and_keeps_its_path() {
         "https://chat.example.com#x",
         "http://chat.example.com",
         "http://127.0.0.1:1",
+        "http://localhost",
     ] {
         let error = new(endpoint).unwrap_err();
         assert_eq!(error.kind(), &ErrorKind::InvalidInput, "{endpoint}");

@@ -31,7 +31,13 @@ async fn plain_http_works_on_this_machine_and_only_where_it_is_allowed() {
         let credential = StaticTokenCredential::from(user.access_token.clone());
         ChatClient::new(endpoint, Arc::new(credential), Some(options))
     };
-    for (endpoint, allowed) in [(&*endpoint, false), ("http://chat.example.com", true)] {
+    for (endpoint, allowed) in [
+        (&*endpoint, false),
+        ("http://chat.example.com", true),
+        ("http://chat.localhost", true),
+        ("http://127.0.0.1.example.com", true),
+        ("http://192.168.0.1", true),
+    ] {
         let error = new(endpoint, allowed).unwrap_err();
         assert_eq!(error.kind(), &ErrorKind::InvalidInput);
     }
