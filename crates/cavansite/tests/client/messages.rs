@@ -147,3 +147,28 @@ async fn what_the_service_refuses_of_messages_is_a_typed_error() {
     let refused = ada.send_message("x", Some(kind)).await;
     assert_refused(refused, 400, "BadRequest");
 }
+
+#[tokio::test]
+async fn clones_of_a_client_work_from_many_tasks_at_once() {
+    let service = Service::start();
+    let [ada, ben] = thread(&service, ChatApiVersion::default()).await;
+    let sends = (0..50).map(|number| {
+        let ada = ada.clone();
+        tokio::spawn(async move {
+            let sent = ada.send_message(&number.to_string(), None).await.unwrap();
+            (sent.into_model().id, number.to_string())
+        })
+    });
+    let mut sent = std::collections::BTreeMap::new();
+    for send in sends.collect::<Vec<_>>() {
+        let (id, text) = send.await.unwrap();
+        sent.insert(id, text);
+    }
+    let mut read = std::collections::BTreeMap::new();
+    let mut messages = ben.list_messages(None).unwrap();
+    while let Some(message) = messages.try_next().await.unwrap() {
+        read.extend(message.content.message.map(|text| (message.id, text)));
+    }
+    assert_eq!(sent.len(), 50);
+    assert_eq!(read, sent);
+}
