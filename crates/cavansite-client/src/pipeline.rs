@@ -18,7 +18,7 @@ use crate::retry::{self, Repeat};
 use crate::transport::{HttpTransport, RawResponse, Request, ShownUrl, Transport};
 use crate::{ClientOptions, Error, ErrorKind, Response, Result, RetryOptions};
 
-pub(crate) const CLIENT_REQUEST_ID: HeaderName = HeaderName::from_static("x-ms-client-request-id");
+const CLIENT_REQUEST_ID: HeaderName = HeaderName::from_static("x-ms-client-request-id");
 const CONTENT_SHA256: HeaderName = HeaderName::from_static("x-ms-content-sha256");
 const DATE: HeaderName = HeaderName::from_static("x-ms-date");
 const API_VERSION: &str = "api-version";
