@@ -2,6 +2,7 @@
 //!
 #![doc = include_str!("../README.md")]
 
+mod admin;
 mod chat;
 mod credential;
 mod error;
@@ -19,6 +20,7 @@ mod text_enum;
 mod transport;
 mod version;
 
+pub use admin::CavansiteAdminClient;
 pub use chat::{
     ChatClient, ChatClientOptions, ChatThreadClient, CreateChatThreadOptions, ListBySkipOptions,
     ListByTimeOptions, SendChatMessageOptions, SendTypingNotificationOptions,
