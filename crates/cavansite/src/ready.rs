@@ -103,7 +103,8 @@ impl Published {
     pub fn update(&self, ready: &Ready) -> io::Result<()> {
         let mut contents = serde_json::to_vec_pretty(ready)?;
         contents.push(b'\n');
-        let files = self.files.iter();
+        // That of the state directory last: whoever sees it can be sure of the other one.
+        let files = self.files.iter().rev();
         files
             .filter(|path| path.extension().is_none_or(|extension| extension != "lock"))
             // One that cannot be written must not keep the others back.

@@ -184,29 +184,23 @@ fn a_rotated_key_is_found_after_a_restart() {
 #[test]
 fn a_ready_file_that_cannot_be_written_anew_is_told_and_holds_no_other_back() {
     let home = Home::new();
-    fs::create_dir(home.path("run")).unwrap();
-    let mut command = home.command(&["dev"]);
-    command.env("XDG_STATE_HOME", home.path("run"));
-    let server = home.start_command(command);
-    let extra = server.ready_file.to_str().unwrap();
-    let old = connection_string(&server.ready_file);
-    // The one in the state directory can no longer be replaced.
-    fs::remove_dir_all(home.path("run")).unwrap();
-    let rotated = home.run(&["key", "rotate", "primary", "--ready-file", extra]);
+    let server = home.start(&["dev"]);
+    // Nothing can be put in the place of a directory.
+    fs::remove_file(&server.ready_file).unwrap();
+    fs::create_dir(&server.ready_file).unwrap();
+    let rotated = home.run(&["key", "rotate", "primary"]);
     assert!(rotated.status.success(), "{rotated:?}");
-    assert_ne!(connection_string(&server.ready_file), old);
     server.wait_for("a ready file still says the old access key", Server::log);
+    assert!(home.run(&["user", "create"]).status.success());
 
-    // Nor can the other one.
-    let copy = changed(
-        &home,
-        &server,
-        &json!({
-            "connectionString": connection_string(&server.ready_file),
-        }),
-    );
+    // A file that the server does not know stays as it is.
+    let key = format!(";accesskey={}", keys(&home)[0]);
+    let connection_string = format!("endpoint={}/{key}", server.text("endpoint"));
+    let changes = json!({ "connectionString": connection_string });
+    let copy = changed(&home, &server, &changes);
     let rotated = home.run(&["key", "rotate", "primary", "--ready-file", &copy]);
     assert_refusal(&rotated, 1, "the ready file still says the old one");
+    assert!(stdout(&rotated).contains(&keys(&home)[0]), "{rotated:?}");
 }
 
 #[test]

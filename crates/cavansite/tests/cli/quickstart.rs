@@ -4,7 +4,7 @@ use std::fs;
 use std::process::Command;
 use std::time::Instant;
 
-use crate::harness::{Home, PATIENCE, Server, assert_refusal, exchange, run, stdout};
+use crate::harness::{Home, PATIENCE, assert_refusal, exchange, run, stdout};
 
 /// The steps, in the order of the page.
 const STEPS: [&str; 13] = [
