@@ -24,7 +24,8 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    /// Trusts the server's local CA; where the operator brought a certificate, the system's CAs.
+    /// Trusts the server's local CA beside the system's, which are all there is where the operator
+    /// brought a certificate.
     pub(super) fn new(ready: &Ready) -> Result<Self, Failure> {
         let mut options = ClientOptions::default();
         if let Some(file) = &ready.ca_file {
