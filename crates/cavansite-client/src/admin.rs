@@ -8,8 +8,8 @@ use crate::models::{AccessKeys, KeyType};
 use crate::pipeline::{Authorization, Call, Pipeline};
 use crate::{ClientOptions, IdentityApiVersion, MethodOptions, Response, Result};
 
-/// Does an operator's tasks on a Cavansite server. Not a part of Azure Communication Services: there,
-/// the management API of the resource does these.
+/// Does an operator's tasks on a Cavansite server. Not a part of Azure Communication Services:
+/// there, the management API of the resource does these.
 ///
 /// ```no_run
 /// use cavansite_client::CavansiteAdminClient;
@@ -53,8 +53,8 @@ impl CavansiteAdminClient {
         Ok(Self { pipeline })
     }
 
-    /// A client that signs its requests with the access key of a connection string, as
-    /// [`CommunicationIdentityClient::from_connection_string`] reads it.
+    /// A client that signs its requests with the access key of a connection string, which is read
+    /// [as for identities](crate::CommunicationIdentityClient::from_connection_string).
     ///
     /// ```
     /// use cavansite_client::CavansiteAdminClient;
@@ -65,8 +65,6 @@ impl CavansiteAdminClient {
     /// # Ok(())
     /// # }
     /// ```
-    ///
-    /// [`CommunicationIdentityClient::from_connection_string`]: crate::CommunicationIdentityClient::from_connection_string
     pub fn from_connection_string(
         connection_string: &str,
         options: Option<ClientOptions>,
@@ -75,8 +73,8 @@ impl CavansiteAdminClient {
         Self::new(&endpoint, key, options)
     }
 
-    /// Puts a new access key in the place of one, and gives both as they are now. From then on the old
-    /// one signs nothing, and the tokens that were issued under it have ended.
+    /// Puts a new access key in the place of one, and gives both as they are now. From then on the
+    /// old one signs nothing, and the tokens that were issued under it have ended.
     ///
     /// It is repeated only where the server cannot have done it. When its answer is lost, the other
     /// key still signs.

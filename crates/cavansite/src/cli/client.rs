@@ -15,8 +15,8 @@ use crate::ready::Ready;
 /// How long a request may take, all in all.
 pub(super) const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The running server as a client on this machine reaches it: at its local address, under a name that
-/// its certificate is for.
+/// The running server as a client on this machine reaches it: at its local address, under a name
+/// that its certificate is for.
 pub(super) struct Connection {
     pub(super) endpoint: String,
     pub(super) options: ClientOptions,

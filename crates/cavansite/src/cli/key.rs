@@ -39,13 +39,13 @@ pub(super) struct Show {
 
 /// Put a new access key in the place of one, and print it
 ///
-/// The old key signs nothing from then on, and the tokens that were issued under it have ended, with
-/// their connections. Let your applications use the other key first.
+/// The old key signs nothing from then on, and the tokens that were issued under it have ended,
+/// with their connections. Let your applications use the other key first.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   cavansite key rotate secondary
-  cavansite key rotate primary        the ready file, and with it `cavansite env`, has the new one")]
+  cavansite key rotate primary        `cavansite env` then gives the new one")]
 pub(super) struct Rotate {
     /// Which of the two
     #[arg(value_name = "KEY")]

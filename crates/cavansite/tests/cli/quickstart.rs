@@ -76,7 +76,7 @@ fn the_quickstart_tells_each_step_with_its_call_and_what_came_back() {
         ],
         &[
             "ben_thread.send_read_receipt(hello, None)",
-            "ben_thread.send_typing_notification(Some(options))",
+            "ben_thread.send_typing_notification(None)",
             "thread.list_read_receipts(None)",
             "→ 8:acs:",
         ],

@@ -54,12 +54,13 @@ impl Conversation {
     async fn create_ada(&mut self, n: &mut Narrator) -> Result<ChatClient, Failure> {
         n.step(
             "Create users and tokens",
-            "A user is an identity; a token with the scope chat lets its bearer chat as that user.\n\
-             Both come from the identity client, which signs with the access key of the server.",
+            "A user is an identity; a token with the scope chat lets its bearer chat as that\n\
+             user. Both come from the identity client, which signs with the server's access key.",
         );
         let identity_client = &self.identity_client;
         tell!(n, let scopes = [TokenScope::Chat]);
-        tell!(n, let ada = identity_client.create_user_and_token(&scopes, None).await?.into_model());
+        tell!(n, let ada = identity_client.create_user_and_token(&scopes, None)
+            .await?.into_model());
         self.users.push(ada.user.clone());
         n.answer(format!(
             "{} is Ada, with a token until {}",
@@ -115,7 +116,8 @@ impl Conversation {
         );
         tell!(n, let ben = ChatParticipant::new(ben).with_display_name("Ben"));
         tell!(n, let options = CreateChatThreadOptions::default().with_participant(ben));
-        tell!(n, let created = chat_client.create_thread("test topic", Some(options)).await?.into_model());
+        tell!(n, let created = chat_client.create_thread("test topic", Some(options))
+            .await?.into_model());
         let id = created.chat_thread.id;
         self.thread = Some((chat_client.clone(), id.clone()));
         n.answer(format!("thread {id}"));
@@ -147,7 +149,8 @@ impl Conversation {
             "Without a share_history_time Cleo sees all that was said before.",
         );
         let (identity_client, scopes) = (&self.identity_client, [TokenScope::Chat]);
-        tell!(n, let cleo = identity_client.create_user_and_token(&scopes, None).await?.into_model());
+        tell!(n, let cleo = identity_client.create_user_and_token(&scopes, None)
+            .await?.into_model());
         let (cleo, token) = (cleo.user, cleo.access_token.token);
         self.users.push(cleo.clone());
         n.answer(format!("{} is Cleo", cleo.id));

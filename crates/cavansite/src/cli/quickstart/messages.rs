@@ -3,7 +3,7 @@
 use cavansite_client::models::ChatMessage;
 use cavansite_client::{
     ChatClient, ChatThreadClient, ListByTimeOptions, SendChatMessageOptions,
-    SendTypingNotificationOptions, UpdateChatMessageOptions,
+    UpdateChatMessageOptions,
 };
 use futures_util::TryStreamExt as _;
 
@@ -109,11 +109,11 @@ pub(super) async fn send_receipts(
 ) -> Result<(), Failure> {
     n.step(
         "Typing notifications and read receipts",
-        "Ben has read Ada's message and types. Who is connected is told of both; receipts are kept.",
+        "Ben has read Ada's message and types. Who is connected is told of both; receipts are\n\
+         kept.",
     );
     tell!(n, ben_thread.send_read_receipt(hello, None).await?);
-    tell!(n, let options = SendTypingNotificationOptions::default().with_sender_display_name("Ben"));
-    tell!(n, ben_thread.send_typing_notification(Some(options)).await?);
+    tell!(n, ben_thread.send_typing_notification(None).await?);
     tell!(n, let receipts = thread.list_read_receipts(None)?.try_collect::<Vec<_>>().await?);
     for receipt in &receipts {
         let (reader, read_on) = (receipt.sender.raw_id(), receipt.read_on);
