@@ -286,11 +286,11 @@ fn a_server_with_another_ca_is_refused() {
     assert_refusal(&refused, 1, "nowhere.pem");
 }
 
-/// A home with a certificate for a name that no DNS knows.
+/// A home with a certificate for an address of another machine and a name that no DNS knows.
 fn with_own_certificate() -> Home {
     let home = Home::new();
     let key = KeyPair::generate().unwrap();
-    let names = vec!["chat.cavansite.invalid".to_owned()];
+    let names = vec!["192.0.2.1".to_owned(), "chat.cavansite.invalid".to_owned()];
     let certificate = CertificateParams::new(names).unwrap().self_signed(&key);
     fs::write(home.path("key.pem"), key.serialize_pem()).unwrap();
     fs::write(home.path("chain.pem"), certificate.unwrap().pem()).unwrap();
