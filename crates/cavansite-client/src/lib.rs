@@ -39,5 +39,7 @@ pub use options::{ClientOptions, MethodOptions, RetryOptions};
 pub use pager::{Page, Pager, Pages};
 pub use response::Response;
 pub use secret::Secret;
-pub use transport::{HttpTransport, RawResponse, Request, Transport, Upgraded};
+#[cfg(feature = "reqwest")]
+pub use transport::HttpTransport;
+pub use transport::{RawResponse, Request, Transport, Upgraded};
 pub use version::{ChatApiVersion, IdentityApiVersion};

@@ -1,7 +1,6 @@
 //! What all clients can be told when they are made.
 
 use std::fmt;
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,9 +25,6 @@ pub struct ClientOptions {
     pub transport: Option<Arc<dyn Transport>>,
     /// Certificate authorities to trust beside the system's, each a PEM text of one or more.
     pub additional_root_certificates: Vec<Vec<u8>>,
-    /// Where the endpoint's host is, whatever DNS says; no proxy is asked then. For a server on
-    /// this machine, or behind a tunnel, whose certificate is for its public name.
-    pub address: Option<IpAddr>,
     /// Allows an endpoint of `http://`, to this machine only: tokens and keys then travel as
     /// anybody on the machine with the right can read them.
     pub allow_plain_http_to_loopback: bool,
@@ -48,7 +44,6 @@ impl Default for ClientOptions {
         Self {
             transport: None,
             additional_root_certificates: Vec::new(),
-            address: None,
             allow_plain_http_to_loopback: false,
             retry: RetryOptions::default(),
             attempt_timeout: Duration::from_secs(30),
@@ -65,7 +60,6 @@ impl fmt::Debug for ClientOptions {
                 "additional_root_certificates",
                 &self.additional_root_certificates.len(),
             )
-            .field("address", &self.address)
             .field(
                 "allow_plain_http_to_loopback",
                 &self.allow_plain_http_to_loopback,

@@ -1,8 +1,7 @@
 //! HTTP/1.1 over TLS, by reqwest, of which nothing shows outside.
 
 use std::error::Error as StdError;
-use std::net::{IpAddr, SocketAddr};
-use std::{fmt, future, io, iter};
+use std::{fmt, io};
 
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
@@ -50,9 +49,6 @@ impl HttpTransport {
             // A proxy would read the tokens that plain HTTP carries.
             builder = builder.no_proxy();
         }
-        if let Some(address) = options.address {
-            builder = builder.no_proxy().dns_resolver(Fixed(address));
-        }
         for pem in &options.additional_root_certificates {
             let certificates = reqwest::Certificate::from_pem_bundle(pem)
                 .ok()
@@ -83,17 +79,6 @@ impl HttpTransport {
             builder = builder.header(CONTENT_LENGTH, 0);
         }
         builder.send().await.map_err(refused)
-    }
-}
-
-/// The one address of all names.
-struct Fixed(IpAddr);
-
-impl reqwest::dns::Resolve for Fixed {
-    fn resolve(&self, _name: reqwest::dns::Name) -> reqwest::dns::Resolving {
-        // The port is that of the URL.
-        let addresses: reqwest::dns::Addrs = Box::new(iter::once(SocketAddr::new(self.0, 0)));
-        Box::pin(future::ready(Ok(addresses)))
     }
 }
 

@@ -1,7 +1,7 @@
 //! The Rust client, as commands use it to talk to the running server.
 
 use std::error::Error as _;
-use std::fs;
+use std::sync::Arc;
 use std::time::Duration;
 
 use cavansite_client::{
@@ -10,6 +10,7 @@ use cavansite_client::{
 };
 
 use super::Failure;
+use super::transport::LocalTransport;
 use crate::ready::Ready;
 
 /// How long a request may take, all in all.
@@ -24,16 +25,9 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    /// Trusts the server's local CA beside the system's, which are all there is where the operator
-    /// brought a certificate.
     pub(super) fn new(ready: &Ready) -> Result<Self, Failure> {
         let mut options = ClientOptions::default();
-        if let Some(file) = &ready.ca_file {
-            let pem = fs::read(file)
-                .map_err(|error| Failure::new(format!("{}: {error}", file.display())))?;
-            options.additional_root_certificates.push(pem);
-        }
-        options.address = Some(ready.address.ip());
+        options.transport = Some(Arc::new(LocalTransport::new(ready)?));
         options.application_id = Some(concat!("cavansite/", env!("CARGO_PKG_VERSION")).to_owned());
         options.attempt_timeout = TIMEOUT;
         // Whoever typed the command sees at once what is wrong, and may type it again.

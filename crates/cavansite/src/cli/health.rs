@@ -1,9 +1,10 @@
 //! `cavansite health`: whether the server answers.
 
-use cavansite_client::{HttpTransport, Request, Transport as _};
+use cavansite_client::{Request, Transport as _};
 use hyper::Method;
 
 use super::client::{TIMEOUT, talk};
+use super::transport::LocalTransport;
 use super::{Failure, RunningServer};
 
 /// Exit 0 when the running server answers and is ready, 1 when not
@@ -19,10 +20,11 @@ pub(super) struct Health {
 
 impl Health {
     pub(super) fn run(self) -> Result<(), Failure> {
-        talk(&self.server.find()?, async |connection| {
+        let ready = self.server.find()?;
+        talk(&ready, async |connection| {
             let url = format!("{}/health/ready", connection.endpoint);
             let request = Request::new(Method::GET, url.parse().map_err(Failure::new)?);
-            let transport = HttpTransport::new(&connection.options)?;
+            let transport = LocalTransport::new(&ready)?;
             let answer = tokio::time::timeout(TIMEOUT, transport.send(request)).await;
             let answer = answer
                 .map_err(|_| Failure::new(format!("no answer within {} s", TIMEOUT.as_secs())))??;

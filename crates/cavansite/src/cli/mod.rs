@@ -9,6 +9,7 @@ mod quickstart;
 mod serve;
 mod start;
 mod token;
+mod transport;
 mod trust;
 mod user;
 

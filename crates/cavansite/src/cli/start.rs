@@ -317,14 +317,10 @@ impl Server {
             Some(url) if !is_local => url.base(),
             _ => local,
         };
-        // This address where the certificate has it; a name can be looked for here, too.
-        let own = Name::Ip(address.ip());
-        let server_name = names
-            .iter()
-            .find(|name| **name == own)
-            .or_else(|| names.iter().find(|name| matches!(name, Name::Dns(_))))
-            .or(names.first())
-            .unwrap_or(&own);
+        let server_name = match names.first() {
+            Some(name) if !is_local => name.to_string(),
+            _ => address.ip().to_string(),
+        };
         Ready {
             connection_string: primary_connection_string(&endpoint, installation),
             endpoint,
@@ -332,7 +328,7 @@ impl Server {
             ca_bundle: None,
             pid: std::process::id(),
             address,
-            server_name: server_name.to_string(),
+            server_name,
             data: self.data.clone(),
         }
     }

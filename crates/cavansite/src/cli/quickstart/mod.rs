@@ -48,8 +48,10 @@ impl Quickstart {
                 }
             };
             let held = tokio::select! {
-                held = conversation.hold(&mut narrator) => held,
+                // Listens before anything is made.
+                biased;
                 () = interrupted => Err(Failure::new("interrupted")),
+                held = conversation.hold(&mut narrator) => held,
             };
             let held = held.map_err(|failure| stopped(&narrator, &failure));
             if self.keep {
