@@ -195,7 +195,7 @@ impl Conversation {
             };
             outcome = outcome.and(deleted.await);
         }
-        let (identity_client, count) = (&self.identity_client, users.len());
+        let identity_client = &self.identity_client;
         for user in users {
             let deleted = async {
                 tell!(n, identity_client.delete_user(&user, None).await?);
@@ -204,7 +204,7 @@ impl Conversation {
             outcome = outcome.and(deleted.await);
         }
         if outcome.is_ok() {
-            n.answer(format!("the thread and its {count} users are gone"));
+            n.answer("nothing of it is left");
         }
         outcome
     }

@@ -41,16 +41,10 @@ impl Quickstart {
         talk(&ready, async |connection| {
             let mut narrator = Narrator::new();
             let mut conversation = Conversation::new(&connection)?;
-            let interrupted = async {
-                // Where there is no such signal, nothing interrupts.
-                if tokio::signal::ctrl_c().await.is_err() {
-                    std::future::pending::<()>().await;
-                }
-            };
             let held = tokio::select! {
                 // Listens before anything is made.
                 biased;
-                () = interrupted => Err(Failure::new("interrupted")),
+                failure = interrupt() => Err(failure),
                 held = conversation.hold(&mut narrator) => held,
             };
             let held = held.map_err(|failure| stopped(&narrator, &failure));
@@ -58,11 +52,24 @@ impl Quickstart {
                 conversation.leave();
                 return held;
             }
-            let cleaned_up = conversation.clean_up(&mut narrator).await;
+            let cleaned_up = tokio::select! {
+                biased;
+                failure = interrupt() => Err(failure),
+                cleaned_up = conversation.clean_up(&mut narrator) => cleaned_up,
+            };
             // What went wrong first is what people should read.
             held.and(cleaned_up.map_err(|failure| stopped(&narrator, &failure)))
         })
     }
+}
+
+/// Waits for Ctrl-C.
+async fn interrupt() -> Failure {
+    // Where there is no such signal, nothing interrupts.
+    if tokio::signal::ctrl_c().await.is_err() {
+        std::future::pending::<()>().await;
+    }
+    Failure::new("interrupted")
 }
 
 fn stopped(narrator: &Narrator, failure: &Failure) -> Failure {
