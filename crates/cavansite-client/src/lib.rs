@@ -2,6 +2,7 @@
 //!
 #![doc = include_str!("../README.md")]
 
+mod admin;
 mod chat;
 mod credential;
 mod error;
@@ -21,6 +22,7 @@ mod text_enum;
 mod transport;
 mod version;
 
+pub use admin::CavansiteAdminClient;
 pub use chat::{
     ChatClient, ChatClientOptions, ChatThreadClient, CreateChatThreadOptions, ListBySkipOptions,
     ListByTimeOptions, SendChatMessageOptions, SendTypingNotificationOptions,
@@ -39,5 +41,7 @@ pub use options::{ClientOptions, MethodOptions, RetryOptions};
 pub use pager::{Page, Pager, Pages};
 pub use response::Response;
 pub use secret::Secret;
-pub use transport::{HttpTransport, RawResponse, Request, Transport, Upgraded};
+#[cfg(feature = "reqwest")]
+pub use transport::HttpTransport;
+pub use transport::{RawResponse, Request, Transport, Upgraded};
 pub use version::{ChatApiVersion, IdentityApiVersion};

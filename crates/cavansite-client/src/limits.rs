@@ -4,6 +4,7 @@ use std::time::Duration;
 
 /// The body of an answer, in bytes. A page has at most 200 messages of 28 KB, each byte of which
 /// may be written as six in JSON.
+#[cfg(feature = "reqwest")]
 pub(crate) const BODY_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// The body of an error answer, in bytes; errors are a few lines.
@@ -18,9 +19,11 @@ pub(crate) const EMPTY_PAGES_MAX: u32 = 100;
 
 /// How long a connection that nobody uses is kept. Less than servers keep theirs (60 s here), so
 /// that a request seldom meets a connection that is just being closed.
+#[cfg(feature = "reqwest")]
 pub(crate) const IDLE_CONNECTION: Duration = Duration::from_secs(30);
 
 /// How long a connection may take to be made.
+#[cfg(feature = "reqwest")]
 pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long before its expiry a token is replaced by whoever asks for it.

@@ -15,7 +15,7 @@ use url::{Host, Url};
 
 use crate::credential::{AccessKeyCredential, AccessToken, TokenCredential};
 use crate::retry::{self, Repeat};
-use crate::transport::{HttpTransport, RawResponse, Request, ShownUrl, Transport};
+use crate::transport::{self, RawResponse, Request, ShownUrl, Transport};
 use crate::{ClientOptions, Error, ErrorKind, Response, Result, RetryOptions};
 
 const CLIENT_REQUEST_ID: HeaderName = HeaderName::from_static("x-ms-client-request-id");
@@ -149,7 +149,7 @@ impl Pipeline {
         };
         let transport = match &options.transport {
             Some(transport) => transport.clone(),
-            None => Arc::new(HttpTransport::new(options)?),
+            None => transport::by_default(options)?,
         };
         let pipeline = Self {
             endpoint,

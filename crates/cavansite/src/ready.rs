@@ -9,7 +9,6 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use base64::prelude::{BASE64_STANDARD, Engine};
 use serde::{Deserialize, Serialize};
 
 use crate::directories::{self, write_private};
@@ -104,18 +103,35 @@ impl Published {
     pub fn update(&self, ready: &Ready) -> io::Result<()> {
         let mut contents = serde_json::to_vec_pretty(ready)?;
         contents.push(b'\n');
-        for path in &self.files {
-            if path.extension().is_none_or(|extension| extension != "lock") {
-                write_private(path, contents.as_slice())?;
-            }
-        }
-        Ok(())
+        // That of the state directory last: whoever sees it can be sure of the other one.
+        let files = self.files.iter().rev();
+        files
+            .filter(|path| path.extension().is_none_or(|extension| extension != "lock"))
+            // One that cannot be written must not keep the others back.
+            .map(|path| write_private(path, contents.as_slice()))
+            .fold(Ok(()), io::Result::and)
     }
 }
 
-/// A connection string, as the SDKs take it.
-pub fn connection_string(endpoint: &str, key: &[u8]) -> String {
-    let key = BASE64_STANDARD.encode(key);
+impl Ready {
+    /// The access key of the connection string, in base64.
+    pub fn access_key(&self) -> Option<&str> {
+        let mut parts = self.connection_string.split(';');
+        parts.find_map(|part| part.strip_prefix("accesskey="))
+    }
+
+    /// The URL for a client on this machine that connects to [`Self::address`].
+    pub fn local_endpoint(&self) -> String {
+        let port = self.address.port();
+        match self.server_name.parse() {
+            Ok(ip) => format!("https://{}", SocketAddr::new(ip, port)),
+            Err(_) => format!("https://{}:{port}", self.server_name),
+        }
+    }
+}
+
+/// A connection string, as the SDKs take it, with a key in base64.
+pub fn connection_string(endpoint: &str, key: &str) -> String {
     format!("endpoint={endpoint}/;accesskey={key}")
 }
 

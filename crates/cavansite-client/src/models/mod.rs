@@ -4,10 +4,12 @@
 //! nothing, words that are not known end in `UnknownValue`. What the published documents do not
 //! require is an `Option`. All types may gain fields, so they are made with `new` and `with_…`.
 
+mod admin;
 mod chat;
 mod identifier;
 mod identity;
 
+pub use admin::{AccessKeys, KeyType};
 pub(crate) use chat::{
     AddChatParticipantsRequest, CreateChatThreadRequest, SendChatMessageRequest,
     SendReadReceiptRequest, SendTypingNotificationRequest, UpdateChatMessageRequest,

@@ -3,10 +3,12 @@
 //! [`Transport`] has one implementation here, [`HttpTransport`]; tests and programs with needs of
 //! their own bring another in [`ClientOptions::transport`](crate::ClientOptions).
 
+#[cfg(feature = "reqwest")]
 mod http;
 
 use std::fmt;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use ::http::{HeaderMap, Method, StatusCode};
@@ -15,8 +17,9 @@ use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use url::Url;
 
+#[cfg(feature = "reqwest")]
 pub use self::http::HttpTransport;
-use crate::Result;
+use crate::{ClientOptions, Result};
 
 /// Sends requests. Retries, time-outs, credentials and the reading of errors are above it.
 ///
@@ -34,6 +37,20 @@ pub trait Transport: fmt::Debug + Send + Sync + 'static {
     /// answer of 101; any other answer is an error of kind
     /// [`HttpResponse`](crate::ErrorKind::HttpResponse).
     async fn upgrade(&self, request: Request) -> Result<Upgraded>;
+}
+
+/// The transport of clients that are given none.
+#[cfg(feature = "reqwest")]
+pub(crate) fn by_default(options: &ClientOptions) -> Result<Arc<dyn Transport>> {
+    Ok(Arc::new(HttpTransport::new(options)?))
+}
+
+/// There is none in this build.
+#[cfg(not(feature = "reqwest"))]
+pub(crate) fn by_default(_options: &ClientOptions) -> Result<Arc<dyn Transport>> {
+    Err(crate::Error::input(
+        "without the feature `reqwest` the options must bring a transport",
+    ))
 }
 
 /// A request as it goes out. `Debug` shows neither values of headers nor the body, and of a query

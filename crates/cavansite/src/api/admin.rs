@@ -35,7 +35,7 @@ fn access_keys(base_url: &str, installation: &Installation) -> AccessKeys {
     let keys = KeySlot::ALL.map(|slot| installation.access_key(slot).key.expose());
     let [primary_key, secondary_key] = keys.map(|key| BASE64_STANDARD.encode(key));
     let [primary_connection_string, secondary_connection_string] =
-        keys.map(|key| connection_string(base_url, key));
+        [&primary_key, &secondary_key].map(|key| connection_string(base_url, key));
     AccessKeys {
         primary_key,
         secondary_key,

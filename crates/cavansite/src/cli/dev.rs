@@ -80,6 +80,8 @@ A user to begin with, and its access token for chat:
 
 More of them: cavansite user create --token
 
+A conversation on this server, told step by step: cavansite quickstart
+
 The quickstart in Python (its packages: azure-communication-chat==1.0.0b3 and
 azure-communication-administration==1.0.0b3) begins like this:
 

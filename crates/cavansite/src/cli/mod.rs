@@ -1,13 +1,15 @@
 //! The command line: one file per command.
 
+mod client;
 mod dev;
 mod env;
 mod health;
 mod key;
-mod operator;
+mod quickstart;
 mod serve;
 mod start;
 mod token;
+mod transport;
 mod trust;
 mod user;
 
@@ -31,6 +33,7 @@ const EXIT_USAGE: u8 = 2;
 #[command(after_help = "\
 Examples:
   cavansite dev                       start the emulator
+  cavansite quickstart                a conversation on it, told step by step
   eval \"$(cavansite env)\"             point the SDKs in this shell at it
   cavansite user create --token       one more user, and an access token for chat
   cavansite serve --data ./data       start a server that keeps its data")]
@@ -46,6 +49,7 @@ enum Command {
     Env(env::Env),
     Trust(trust::Trust),
     Health(health::Health),
+    Quickstart(quickstart::Quickstart),
     /// The server's access keys
     #[command(subcommand)]
     Key(key::Key),
@@ -151,6 +155,7 @@ fn run() -> Result<ExitCode, Failure> {
         Command::Env(command) => command.run().map(done),
         Command::Trust(command) => command.run().map(done),
         Command::Health(command) => command.run().map(done),
+        Command::Quickstart(command) => command.run().map(done),
         Command::Key(command) => command.run().map(done),
         Command::User(command) => command.run().map(done),
         Command::Token(command) => command.run().map(done),

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use base64::prelude::{BASE64_STANDARD, Engine as _};
 use cavansite_core::Error;
 use cavansite_core::clock::{Clock, SystemClock, SystemRandomness};
 use cavansite_core::model::{Installation, KeySlot};
@@ -320,9 +321,8 @@ impl Server {
             Some(name) if !is_local => name.to_string(),
             _ => address.ip().to_string(),
         };
-        let key = installation.access_key(KeySlot::Primary).key.expose();
         Ready {
-            connection_string: connection_string(&endpoint, key),
+            connection_string: primary_connection_string(&endpoint, installation),
             endpoint,
             ca_file: self.certificate.ca_file.clone(),
             ca_bundle: None,
@@ -362,6 +362,12 @@ impl Server {
     }
 }
 
+/// The connection string with the primary access key.
+fn primary_connection_string(endpoint: &str, installation: &Installation) -> String {
+    let key = installation.access_key(KeySlot::Primary).key.expose();
+    connection_string(endpoint, &BASE64_STANDARD.encode(key))
+}
+
 /// What the ready files say.
 struct Announced {
     published: Published,
@@ -374,8 +380,7 @@ impl Announced {
         let mut ready = self.ready.clone();
         while rotations.changed().await.is_ok() {
             let installation = Arc::clone(&rotations.borrow_and_update());
-            let key = installation.access_key(KeySlot::Primary).key.expose();
-            ready.connection_string = connection_string(&ready.endpoint, key);
+            ready.connection_string = primary_connection_string(&ready.endpoint, &installation);
             if let Err(error) = self.published.update(&ready) {
                 tracing::warn!(%error, "a ready file still says the old access key");
             }

@@ -1,21 +1,22 @@
 //! `cavansite token`: access tokens.
 
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
-use serde::Deserialize;
-use serde_json::json;
+use cavansite_client::models::CommunicationUserIdentifier;
 
-use super::{Failure, RunningServer, operator, say};
+use super::client::talk;
+use super::{Failure, RunningServer, say, user};
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Token {
     Issue(Issue),
+    Revoke(Revoke),
 }
 
 /// Issue an access token for a user and print it
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Example:
-  cavansite token issue --user 8:acs:… --scope chat")]
+Examples:
+  cavansite token issue --user 8:acs:…
+  cavansite token issue --user 8:acs:… --scope chat --scope voip")]
 pub(super) struct Issue {
     /// The user's id, as `user create` printed it
     #[arg(long, value_name = "ID")]
@@ -27,28 +28,48 @@ pub(super) struct Issue {
     server: RunningServer,
 }
 
-/// A token, as the identity API hands it out.
-#[derive(Deserialize)]
-pub(super) struct AccessToken {
-    pub(super) token: String,
+/// End all access tokens that a user has, with the connections that were opened with them
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Example:
+  cavansite token revoke --user 8:acs:…")]
+pub(super) struct Revoke {
+    /// The user's id, as `user create` printed it
+    #[arg(long, value_name = "ID")]
+    user: String,
+    #[command(flatten)]
+    server: RunningServer,
 }
 
 impl Token {
     pub(super) fn run(self) -> Result<(), Failure> {
         match self {
             Self::Issue(issue) => issue.run(),
+            Self::Revoke(revoke) => revoke.run(),
         }
     }
 }
 
 impl Issue {
     fn run(self) -> Result<(), Failure> {
-        let user = utf8_percent_encode(&self.user, NON_ALPHANUMERIC);
-        let path = format!("/identities/{user}/:issueAccessToken");
-        let body = json!({ "scopes": self.scope });
-        let ready = self.server.find()?;
-        let issued: AccessToken = operator::post_identity(&ready, &path, &body)?.json()?;
-        say(issued.token);
-        Ok(())
+        talk(&self.server.find()?, async |connection| {
+            let identity_client = connection.identity_client()?;
+            let user = CommunicationUserIdentifier::new(self.user);
+            let scopes = user::scopes(&self.scope);
+            let issued = identity_client.get_token(&user, &scopes, None).await?;
+            say(issued.into_model().token.expose());
+            Ok(())
+        })
+    }
+}
+
+impl Revoke {
+    fn run(self) -> Result<(), Failure> {
+        talk(&self.server.find()?, async |connection| {
+            let identity_client = connection.identity_client()?;
+            let user = CommunicationUserIdentifier::new(self.user);
+            identity_client.revoke_tokens(&user, None).await?;
+            Ok(())
+        })
     }
 }

@@ -1,13 +1,14 @@
 //! `cavansite user`: users of the running server.
 
-use serde::Deserialize;
-use serde_json::json;
+use cavansite_client::models::{CommunicationUserIdentifier, TokenScope};
 
-use super::{Failure, RunningServer, operator, say};
+use super::client::talk;
+use super::{Failure, RunningServer, say};
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum User {
     Create(Create),
+    Delete(Delete),
 }
 
 /// Make a user and print its id; with --token, an access token in the next line
@@ -28,39 +29,62 @@ pub(super) struct Create {
     server: RunningServer,
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Created {
-    identity: Identity,
-    access_token: Option<super::token::AccessToken>,
-}
-
-#[derive(Deserialize)]
-struct Identity {
-    id: String,
+/// Delete a user: its tokens end, it leaves its threads
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Example:
+  cavansite user delete 8:acs:…")]
+pub(super) struct Delete {
+    /// The user's id, as `user create` printed it
+    #[arg(value_name = "ID")]
+    user: String,
+    #[command(flatten)]
+    server: RunningServer,
 }
 
 impl User {
     pub(super) fn run(self) -> Result<(), Failure> {
         match self {
             Self::Create(create) => create.run(),
+            Self::Delete(delete) => delete.run(),
         }
     }
 }
 
 impl Create {
     fn run(self) -> Result<(), Failure> {
-        let body = if self.token {
-            json!({ "createTokenWithScopes": self.scope })
-        } else {
-            json!({})
-        };
-        let ready = self.server.find()?;
-        let created: Created = operator::post_identity(&ready, "/identities", &body)?.json()?;
-        say(created.identity.id);
-        if let Some(access_token) = created.access_token {
-            say(access_token.token);
-        }
-        Ok(())
+        talk(&self.server.find()?, async |connection| {
+            let identity_client = connection.identity_client()?;
+            if !self.token {
+                let user = identity_client.create_user(None).await?.into_model();
+                say(user.id);
+                return Ok(());
+            }
+            let scopes = scopes(&self.scope);
+            let created = identity_client.create_user_and_token(&scopes, None).await?;
+            let created = created.into_model();
+            say(created.user.id);
+            say(created.access_token.token.expose());
+            Ok(())
+        })
     }
+}
+
+impl Delete {
+    fn run(self) -> Result<(), Failure> {
+        talk(&self.server.find()?, async |connection| {
+            let identity_client = connection.identity_client()?;
+            let user = CommunicationUserIdentifier::new(self.user);
+            identity_client.delete_user(&user, None).await?;
+            Ok(())
+        })
+    }
+}
+
+/// What a token is to allow. Which scopes there are is for the server to say.
+pub(super) fn scopes(names: &[String]) -> Vec<TokenScope> {
+    names
+        .iter()
+        .map(|name| TokenScope::from(name.as_str()))
+        .collect()
 }

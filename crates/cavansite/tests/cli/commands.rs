@@ -13,7 +13,11 @@ fn without_a_server_commands_say_so_and_exit_1() {
         &["health"][..],
         &["env"],
         &["user", "create"],
+        &["user", "delete", "8:acs:a_b"],
+        &["token", "issue", "--user", "8:acs:a_b"],
+        &["token", "revoke", "--user", "8:acs:a_b"],
         &["key", "show"],
+        &["key", "rotate", "primary"],
     ] {
         assert_refusal(&home.run(command), 1, "no server of yours is running");
     }
@@ -204,7 +208,15 @@ fn help_names_every_command_and_exits_0() {
     assert!(help.status.success());
     let help = stdout(&help);
     for command in [
-        "dev", "serve", "env", "trust", "health", "key", "user", "token",
+        "dev",
+        "serve",
+        "env",
+        "trust",
+        "health",
+        "quickstart",
+        "key",
+        "user",
+        "token",
     ] {
         assert!(
             help.contains(&format!("\n  {command} ")),

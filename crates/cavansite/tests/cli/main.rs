@@ -6,6 +6,8 @@ mod certificates;
 mod commands;
 mod harness;
 mod listening;
+mod operator;
+mod quickstart;
 mod refusals;
 mod settings;
 mod stopping;

@@ -7,6 +7,7 @@
 #[expect(dead_code, reason = "the tests of the command line use the rest")]
 mod harness;
 
+mod admin;
 mod identity;
 mod messages;
 mod people;
