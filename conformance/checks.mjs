@@ -10,6 +10,7 @@ const { values, positionals } = parseArgs({
     state: { type: "string" },
     results: { type: "string" },
     browser: { type: "string" },
+    documents: { type: "string" },
   },
   allowPositionals: true,
 });
@@ -19,6 +20,8 @@ writeFileSync(values.results, "");
 export const phases = positionals;
 /** The browser's program, for the scripts that need one. */
 export const browser = values.browser;
+/** The folder of the documents that some scripts run. */
+export const documents = values.documents;
 /** Kept from one run of the script to the next. */
 export const state = existsSync(values.state)
   ? JSON.parse(readFileSync(values.state, "utf8"))

@@ -1,7 +1,6 @@
 // Headless Chromium, whose home is the folder that the script runs in and the server too: it trusts what
 // was put into the NSS database there, and nothing else of this machine's.
 
-import { join } from "node:path";
 import { chromium } from "playwright-core";
 import { browser } from "./checks.mjs";
 
@@ -18,13 +17,7 @@ const FLAGS = [
 /** What a command of this user needs to know. */
 export const environment = { PATH: process.env.PATH, HOME: process.cwd() };
 
-/** Starts one with an empty profile of that name. */
-export function launch(profile) {
-  return chromium.launchPersistentContext(join(environment.HOME, profile), {
-    executablePath: browser,
-    headless: true,
-    args: FLAGS,
-    env: environment,
-    viewport: { width: 900, height: 800 },
-  });
+/** Starts one with an empty profile. */
+export function launch() {
+  return chromium.launch({ executablePath: browser, args: FLAGS, env: environment });
 }

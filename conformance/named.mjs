@@ -24,4 +24,26 @@ export class Checks {
       this.record(check, false, String(error));
     }
   }
+
+  /** Records whether a call comes back, and hands on what it returns. */
+  async call(check, operation) {
+    try {
+      const result = await operation();
+      this.record(check, true);
+      return result;
+    } catch (error) {
+      this.record(check, false, String(error));
+      return undefined;
+    }
+  }
+
+  /** Records whether a call is refused with this HTTP status. */
+  async refuses(check, status, operation) {
+    try {
+      await operation();
+      this.record(check, false, "the call was not refused");
+    } catch (error) {
+      this.record(check, error.statusCode === status, String(error));
+    }
+  }
 }

@@ -33,7 +33,7 @@ async function serve(script) {
 execFileSync("sh", ["-c", TRUST], { env: environment, stdio: "inherit" });
 const address = await serve(await bundle());
 for (const phase of phases) {
-  const chromium = await launch(`profile-${phase}`);
+  const chromium = await launch();
   try {
     const page = await chromium.newPage();
     page.on("pageerror", (error) => console.error(String(error)));

@@ -4,7 +4,7 @@ import { ChatClient } from "@azure/communication-chat";
 import { AzureCommunicationTokenCredential } from "@azure/communication-common";
 
 // Generous: machines that run this are busy.
-const WAIT_MS = 30_000;
+const WAIT_MS = 60_000;
 
 export const EVENTS = [
   "chatMessageReceived",

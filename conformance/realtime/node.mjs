@@ -25,6 +25,8 @@ globalThis.XMLHttpRequest = class {
   readyState = 0;
   status = 0;
   responseText = "";
+  // That it is there says that other origins can be asked.
+  withCredentials = false;
   headers = {};
   open(method, url) {
     Object.assign(this, { method, url, readyState: 1 });

@@ -17,8 +17,8 @@ pub(super) struct Script {
     /// What runs it.
     program: PathBuf,
     path: PathBuf,
-    /// The browser that it drives.
-    browser: Option<PathBuf>,
+    /// The browser that it drives, and the documents whose code it runs there.
+    browser: Option<(PathBuf, PathBuf)>,
 }
 
 /// What becomes of a suite on this machine.
@@ -35,7 +35,7 @@ impl Script {
         let packages = scripts.join(suite.packages);
         let browser = match suite.platform {
             Platform::Chromium => match environment::browser(install) {
-                Ok(browser) => Some(browser),
+                Ok(browser) => Some((browser, workspace.root().join("docs"))),
                 Err(why) => return Ok(Found::Missing(why)),
             },
             Platform::Python | Platform::Node => None,
@@ -84,8 +84,9 @@ impl Script {
             .arg("--results")
             .arg(results)
             .current_dir(folder);
-        if let Some(browser) = &self.browser {
+        if let Some((browser, documents)) = &self.browser {
             command.arg("--browser").arg(browser);
+            command.arg("--documents").arg(documents);
         }
         command.args(phases);
         command

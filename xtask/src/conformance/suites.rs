@@ -44,7 +44,7 @@ pub(super) struct Suite {
 }
 
 /// All of them, in the order of the matrix.
-pub(super) const SUITES: [Suite; 14] = [
+pub(super) const SUITES: [Suite; 16] = [
     Suite {
         name: "quickstart",
         title: "The Python chat quickstart of November 2020, azure-communication-chat 1.0.0b3",
@@ -179,12 +179,33 @@ pub(super) const SUITES: [Suite; 14] = [
         profile: "open",
     },
     Suite {
+        name: "reconnects",
+        title: "Real-time after interruptions, @azure/communication-chat 1.6.0 in Node",
+        platform: Platform::Node,
+        packages: "js-today",
+        script: "realtime/reconnects.mjs",
+        course: Course::Steered(&[Phase {
+            name: "reconnects",
+            settings: "[limits]\ntoken_minutes_min = 1\n",
+        }]),
+        profile: "open",
+    },
+    Suite {
         name: "realtime-browser",
         title: "Real-time notifications, @azure/communication-chat 1.6.0 in headless Chromium",
         platform: Platform::Chromium,
         packages: "browser",
         script: "realtime/browser.mjs",
         course: Course::Told(["first", "again"]),
+        profile: "open",
+    },
+    Suite {
+        name: "ui-library",
+        title: "ChatComposite and docs/ui-library.md, @azure/communication-react 1.34.0, Chromium",
+        platform: Platform::Chromium,
+        packages: "browser",
+        script: "ui-library/ui-library.mjs",
+        course: Course::Told(["document", "conversation"]),
         profile: "open",
     },
 ];
