@@ -19,7 +19,7 @@ use crate::workspace::Workspace;
 use outcomes::{Line, Outcome, Verdict};
 use script::{Found, Script};
 use server::Server;
-use suites::{Course, Platform, SUITES, Suite};
+use suites::{Course, SUITES, Suite};
 
 mod outcomes;
 mod script;
@@ -96,16 +96,15 @@ fn check(workspace: &Workspace, options: &Options) -> anyhow::Result<Count> {
         options.suite.is_empty() || options.suite.iter().any(|name| name == suite.name)
     };
     for suite in SUITES.iter().filter(chosen) {
-        let in_browser = suite.platform == Platform::Chromium;
-        // A browser is a large thing to install: only where every suite is asked for.
-        let install = options.install && (options.all || !in_browser);
-        match Script::of(workspace, suite, install)? {
+        match Script::of(workspace, suite, options.install, options.all)? {
             Found::Ready(script) => {
                 ran.insert(suite.name);
                 found.extend(run_suite(workspace, options, suite, &script)?);
             }
-            Found::Missing(why) if options.all => different.push(format!("{}: {why}", suite.name)),
-            Found::Missing(why) if in_browser => println!("left out: {}: {why}", suite.name),
+            Found::Missing(why) | Found::NoBrowser(why) if options.all => {
+                different.push(format!("{}: {why}", suite.name));
+            }
+            Found::NoBrowser(why) => println!("left out: {}: {why}", suite.name),
             Found::Missing(why) => count.skipped.push(format!("{}: {why}", suite.name)),
         }
     }

@@ -25,18 +25,27 @@ pub(super) struct Script {
 #[derive(Debug)]
 pub(super) enum Found {
     Ready(Script),
+    /// There is no browser, for this reason.
+    NoBrowser(String),
+    /// Something else is missing.
     Missing(String),
 }
 
 impl Script {
-    /// Makes the environment of a suite; `install` allows to install system packages for it.
-    pub(super) fn of(workspace: &Workspace, suite: &Suite, install: bool) -> anyhow::Result<Found> {
+    /// Makes the environment of a suite; `install` allows to install system packages for it. A
+    /// browser is a large one, installed only where `all` suites are asked for.
+    pub(super) fn of(
+        workspace: &Workspace,
+        suite: &Suite,
+        install: bool,
+        all: bool,
+    ) -> anyhow::Result<Found> {
         let scripts = workspace.root().join("conformance");
         let packages = scripts.join(suite.packages);
         let browser = match suite.platform {
-            Platform::Chromium => match environment::browser(install) {
+            Platform::Chromium => match environment::browser(install && all) {
                 Ok(browser) => Some((browser, workspace.root().join("docs"))),
-                Err(why) => return Ok(Found::Missing(why)),
+                Err(why) => return Ok(Found::NoBrowser(why)),
             },
             Platform::Python | Platform::Node => None,
         };
