@@ -11,7 +11,7 @@ import { environment, launch } from "../chromium.mjs";
 import { checks, finish, phases } from "../checks.mjs";
 import { people } from "./people.mjs";
 
-const TRUST = "mkdir -p ~/.pki/nssdb && cavansite trust --nss ~/.pki/nssdb";
+const TRUST = "cavansite trust --nss ~/.pki/nssdb";
 const PAGE = '<!doctype html><meta charset="utf-8"><title>realtime</title><script src="/page.js"></script>';
 
 async function bundle() {

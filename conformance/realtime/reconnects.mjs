@@ -92,8 +92,9 @@ async function checkHeard(listener, writer) {
     const ids = listener.all("chatMessageReceived", of).map((payload) => payload.id);
     const sent = writer.sent.map(({ id }) => id);
     const heard = [...new Set(ids)].filter((id) => sent.includes(id));
-    if (JSON.stringify(heard) !== JSON.stringify(sent)) throw new Error(`${heard}, not ${sent}`);
-    return true;
+    const lost = sent.filter((id) => !heard.includes(id));
+    if (lost.length > 0) throw new Error(`${lost.length} of ${sent.length} are lost: ${lost}`);
+    return JSON.stringify(heard) === JSON.stringify(sent);
   });
   await checks.holds(`${name} hears nothing twice but with the same id, version and text`, () => {
     const ids = new Map(writer.sent.map(({ id, content }) => [content, id]));

@@ -12,7 +12,9 @@ import { launch } from "../chromium.mjs";
 import { installsWhatIsTested, linksTo, run, servePage, writeFiles } from "./document.mjs";
 
 // Generous: machines that run this are busy.
-const WAIT_MS = 60_000;
+const WAIT_MS = 120_000;
+// For the page to be built anew too, as its server does for each request.
+const OPEN_MS = 180_000;
 const VIEW = { viewport: { width: 900, height: 700 } };
 
 const endpoint = process.env.COMMUNICATION_SERVICES_ENDPOINT;
@@ -85,7 +87,7 @@ let pictures = 0;
 async function open(browser, name, link) {
   const context = await browser.newContext(VIEW);
   const person = new Person(name, await context.newPage());
-  await person.page.goto(link);
+  await person.page.goto(link, { timeout: OPEN_MS });
   return person;
 }
 
@@ -95,7 +97,7 @@ const settings = (link) => Object.fromEntries(new URLSearchParams(new URL(link).
 /** Whether a page of that address can talk to the server. */
 async function reaches(browser, address) {
   const page = await browser.newPage();
-  await page.goto(address);
+  await page.goto(address, { timeout: OPEN_MS });
   const reached = await page.evaluate(
     (url) => fetch(url).then(() => true, () => false),
     `${endpoint}/health/ready`,
@@ -144,7 +146,7 @@ async function answers(address) {
   for (;;) {
     const answer = await fetch(`${address}app.js`).catch(() => undefined);
     if (answer?.ok) return;
-    if (Date.now() - begin > WAIT_MS) throw new Error("the page is not served");
+    if (Date.now() - begin > OPEN_MS) throw new Error("the page is not served");
     await new Promise((done) => setTimeout(done, 100));
   }
 }
