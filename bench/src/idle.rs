@@ -165,8 +165,9 @@ async fn open_all(
     let mut sockets = JoinSet::new();
     while let Some((number, socket)) = receivers.recv().await {
         let (held, place) = (Arc::clone(held), place(number));
+        let pings = held.pings.subscribe();
         sockets.spawn(async move {
-            if let Err(error) = held.hold(socket, number, place).await {
+            if let Err(error) = held.hold(socket, pings, number, place).await {
                 held.fail(error.context(format!("websocket {number}")));
             }
         });
@@ -274,10 +275,10 @@ impl Held {
     async fn hold(
         &self,
         mut socket: Receiver,
+        mut pings: watch::Receiver<u32>,
         number: usize,
         place: Option<usize>,
     ) -> anyhow::Result<()> {
-        let mut pings = self.pings.subscribe();
         let mut note = |came| self.note(came, number, place);
         loop {
             tokio::select! {
