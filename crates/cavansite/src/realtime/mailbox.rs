@@ -378,6 +378,11 @@ impl<P: Kept> Mailbox<P> {
 }
 
 impl Mailbox<Payload> {
+    /// Drops the pushes that the client has answered.
+    pub(super) fn answered(&self, answered: &[u64]) {
+        self.lock().answered(answered);
+    }
+
     /// Drops the pushes that the client has answered, and returns what is to be sent now over a
     /// websocket, at most about `batch_bytes` of it; or why it is to end.
     pub(super) fn take(
@@ -389,14 +394,7 @@ impl Mailbox<Payload> {
     ) -> Result<Taken, End> {
         let mut inner = self.lock();
         let inner = &mut *inner;
-        for id in answered {
-            let at = inner.pushes.binary_search_by_key(id, |push| push.id);
-            if let Ok(at) = at
-                && at < inner.sent
-            {
-                inner.remove(at);
-            }
-        }
+        inner.answered(answered);
         let Some(connection) = inner.connection.as_mut().filter(|c| c.serial == serial) else {
             return Err(End::Replaced);
         };
@@ -490,6 +488,17 @@ impl<P: Kept> Inner<P> {
             if at < self.sent {
                 self.sent -= 1;
                 self.sent_bytes -= bytes;
+            }
+        }
+    }
+
+    fn answered(&mut self, ids: &[u64]) {
+        for id in ids {
+            let at = self.pushes.binary_search_by_key(id, |push| push.id);
+            if let Ok(at) = at
+                && at < self.sent
+            {
+                self.remove(at);
             }
         }
     }

@@ -7,13 +7,12 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use axum::extract::ws::{CloseFrame, Message, WebSocket, close_code};
 use cavansite_core::Error;
 use cavansite_core::identity::IdentityService;
 use cavansite_core::store::Store;
 use cavansite_protocol::realtime::ClientFrame;
-use futures_util::{SinkExt as _, StreamExt as _};
 use tokio::time::{Instant, Sleep, sleep_until, timeout};
+use tokio_tungstenite::tungstenite::Message;
 
 use super::hub::Hub;
 use super::limits::{ACK_DELAY, FRAMES_PER_TURN};
@@ -21,6 +20,7 @@ use super::mailbox::{End, Mailbox, More, Taken};
 use super::payload::Payload;
 use super::resume::{self, Reach};
 use super::seal::Ticket;
+use super::websocket::Websocket;
 use crate::http::Lease;
 
 /// Pushes written in one go, in bytes.
@@ -46,7 +46,7 @@ pub(super) async fn run(
     store: &dyn Store,
     identity: &IdentityService,
     ticket: Ticket,
-    mut socket: WebSocket,
+    mut socket: Websocket,
     mut lease: Lease,
 ) {
     let session = ticket.session.clone();
@@ -70,16 +70,8 @@ pub(super) async fn run(
     // A wake that was meant for the websocket that took its place may have come here.
     mailbox.wake.notify_one();
     if let Over::Ended(words) = over {
-        let farewell = async {
-            socket.feed(Message::text(words)).await?;
-            let code = close_code::AWAY;
-            let reason = "".into();
-            socket
-                .send(Message::Close(Some(CloseFrame { code, reason })))
-                .await
-        };
         // A client that does not read misses them.
-        let _ = timeout(FAREWELL, farewell).await;
+        let _ = timeout(FAREWELL, socket.close(words)).await;
     }
 }
 
@@ -90,15 +82,12 @@ async fn converse(
     store: &dyn Store,
     mailbox: &Mailbox<Payload>,
     serial: u64,
-    socket: &mut WebSocket,
+    socket: &mut Websocket,
 ) -> Over {
     let connected = format!(
         "5:::{{\"name\":\"trouter.connected\",\"args\":[{{\"ttl\":{TTL_SECONDS},\"dur\":\"1\"}}]}}"
     );
-    if write(socket, vec!["1::".to_owned(), connected])
-        .await
-        .is_err()
-    {
+    if socket.write(&["1::".to_owned(), connected]).await.is_err() {
         return Over::Gone;
     }
     let reach = Reach {
@@ -117,7 +106,7 @@ async fn converse(
         let mut go_on = more == More::Kept;
         let frames = client.with_replies(frames);
         if !frames.is_empty() {
-            match write_or_end(mailbox, serial, socket, frames).await {
+            match write_or_end(mailbox, serial, socket, &frames).await {
                 Ok(woken) => go_on |= woken,
                 Err(()) => return Over::Gone,
             }
@@ -131,6 +120,8 @@ async fn converse(
             }
         }
         if !go_on && let Err(over) = client.wait(mailbox, socket, timer.as_mut()).await {
+            // What came with the end, or before it.
+            mailbox.answered(&client.answered);
             return over;
         }
     }
@@ -189,7 +180,7 @@ impl Client {
     async fn wait(
         &mut self,
         mailbox: &Mailbox<Payload>,
-        socket: &mut WebSocket,
+        socket: &mut Websocket,
         mut timer: Pin<&mut Sleep>,
     ) -> Result<(), Over> {
         let mut woken = pin!(mailbox.wake.notified());
@@ -226,15 +217,15 @@ impl Client {
     /// Reads what has come, at most [`FRAMES_PER_TURN`]; ready when anything has.
     fn poll_read(
         &mut self,
-        socket: &mut WebSocket,
+        socket: &mut Websocket,
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), Over>> {
         let mut frames = 0;
         while frames < FRAMES_PER_TURN {
-            let Poll::Ready(received) = socket.poll_next_unpin(cx) else {
+            let Poll::Ready(received) = socket.poll_next(cx) else {
                 break;
             };
-            let Some(Ok(message)) = received else {
+            let Some(message) = received else {
                 return Poll::Ready(Err(Over::Gone));
             };
             frames += 1;
@@ -323,15 +314,15 @@ fn last_words(end: End) -> &'static str {
 async fn write_or_end(
     mailbox: &Mailbox<Payload>,
     serial: u64,
-    socket: &mut WebSocket,
-    frames: Vec<String>,
+    socket: &mut Websocket,
+    frames: &[String],
 ) -> Result<bool, ()> {
-    let mut writing = pin!(write(socket, frames));
+    let mut writing = pin!(socket.write(frames));
     let mut woken = false;
     loop {
         tokio::select! {
             biased;
-            written = writing.as_mut() => return written.map(|()| woken),
+            written = writing.as_mut() => return written.map(|()| woken).map_err(drop),
             () = mailbox.wake.notified() => {
                 woken = true;
                 if mailbox.has_ended(serial) {
@@ -340,11 +331,4 @@ async fn write_or_end(
             }
         }
     }
-}
-
-async fn write(socket: &mut WebSocket, frames: Vec<String>) -> Result<(), ()> {
-    for frame in frames {
-        socket.feed(Message::text(frame)).await.map_err(drop)?;
-    }
-    socket.flush().await.map_err(drop)
 }
