@@ -226,13 +226,15 @@ async fn at_rest(
         memory.resident / 1024.0 / 1024.0,
         options.heartbeats,
     );
+    let work = format!("{name}: CPU of the server at rest");
+    let mut resting = Outcome::of(work, "µs/s", one(rest));
+    resting.notes = format!(
+        "nobody says anything; the timer of each rings once in {} s, the silence that is set here",
+        SILENCE.as_secs()
+    );
     Ok(vec![
         each,
-        Outcome::of(
-            format!("{name}: CPU of the server at rest"),
-            "µs/s",
-            one(rest),
-        ),
+        resting,
         Outcome::of(
             format!("{name}: a heartbeat, asked and answered"),
             "CPU µs",

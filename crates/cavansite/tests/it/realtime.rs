@@ -83,7 +83,7 @@ async fn a_ping_behind_a_push_is_acknowledged_with_the_next_push_and_also_withou
         socket
             .send(&format!("5:{number}+::{{\"name\":\"ping\"}}"))
             .await;
-        // Each waits for the next push: for a while, since none comes before it is there.
+        // No push comes before it does.
         let acknowledged = socket.text().await.unwrap();
         assert_eq!(acknowledged, format!("6:::{number}+[]"));
     }
