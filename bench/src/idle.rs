@@ -28,7 +28,8 @@ pub(crate) struct Options {
     #[command(flatten)]
     pub(crate) plan: Plan,
     /// Websockets that are held, each of a user of its own
-    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=25_000))]
+    #[arg(long, default_value_t = 10_000)]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=25_000))]
     pub(crate) sockets: u32,
     /// Participants of the thread among them
     #[arg(long, default_value_t = 250)]

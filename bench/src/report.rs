@@ -91,8 +91,9 @@ fn preface(plan: &Plan) -> anyhow::Result<String> {
          another process on another core, {} connections (HTTP/1.1, keep-alive, TLS) in a closed \
          loop but where an open one is named, there with latencies from the intended start. \
          CPU is what the kernel counts for the server's process, divided by the requests \
-         answered, or by the deliveries. Each figure is the median of {} runs of {} s after {} s of load, with the \
-         least and the most in brackets. What a figure stands beside was measured in the same \
+         answered, or by the deliveries. Each figure is the median of {} runs of {} s after {} s \
+         of load, with the least and the most in brackets. What a figure stands beside was \
+         measured in the same \
          runs, in turn with it; ratios are made run by run. Floors are programs of the same \
          tool: an echo of the same JSON over TLS, a durable append with group commit, a body of \
          the same size sent from memory over TLS, frames of the same size as the server's pushes \

@@ -157,8 +157,8 @@ impl Tally {
         Ok(())
     }
 
-    /// Microseconds from when messages were to be sent to their last delivery, sorted: of those that
-    /// were to be sent in that time.
+    /// Microseconds from when messages were to be sent to their last delivery, sorted: of those
+    /// that were to be sent in that time.
     pub(crate) fn latencies(&self, from: Instant, to: Instant) -> anyhow::Result<Vec<u32>> {
         let inner = self.lock();
         let sent = inner.messages.iter();

@@ -219,8 +219,8 @@ impl<P: Kept> Mailbox<P> {
         inner.connection.is_none() && inner.gone_at <= now
     }
 
-    /// Since when events were committed that the receiver may not have got; if none were, it is to be
-    /// listed anew when one is.
+    /// Since when events were committed that the receiver may not have got; if none were, it is to
+    /// be listed anew when one is.
     pub(super) fn owed_since_or_unlist(&self) -> Option<Timestamp> {
         let mut inner = self.lock();
         let owed_since = inner.owed_since();
