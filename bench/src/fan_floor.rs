@@ -67,6 +67,7 @@ async fn serve(
                 let number = wire::number(std::str::from_utf8(&body)?)?;
                 teller.send(Told::Message(number.context("no message")?))?;
                 stream.write_all(&[SENDER]).await?;
+                stream.flush().await?;
             }
         }
         _ => bail!("neither receiver nor sender"),
@@ -84,6 +85,7 @@ async fn write(mut told: UnboundedReceiver<Told>, frame_bytes: usize) -> anyhow:
             match one {
                 Told::Receiver(mut receiver) => {
                     receiver.write_all(&[RECEIVER]).await?;
+                    receiver.flush().await?;
                     receivers.push(receiver);
                 }
                 Told::Message(number) => {
@@ -95,6 +97,8 @@ async fn write(mut told: UnboundedReceiver<Told>, frame_bytes: usize) -> anyhow:
         }
         for receiver in receivers.iter_mut().filter(|_| !buffer.is_empty()) {
             receiver.write_all(&buffer).await?;
+            // What is written may have been taken by TLS and not have left yet.
+            receiver.flush().await?;
         }
     }
     Ok(())

@@ -59,6 +59,7 @@ impl Feed {
     pub(crate) async fn of_floor(target: &Target) -> anyhow::Result<Self> {
         let mut stream = target.open().await?;
         stream.write_all(&[fan_floor::SENDER]).await?;
+        stream.flush().await?;
         Ok(Self::Floor(Box::new(stream)))
     }
 
@@ -78,6 +79,7 @@ impl Feed {
             }
             Self::Floor(stream) => {
                 stream.write_all(body.as_bytes()).await?;
+                stream.flush().await?;
                 let taken = stream.read_u8().await?;
                 ensure!(taken == fan_floor::SENDER, "the floor did not take it");
             }
