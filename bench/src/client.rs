@@ -18,6 +18,7 @@ use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 
 /// A server, and whom to trust for it.
 #[derive(Clone)]
@@ -50,12 +51,17 @@ impl Target {
         self.address.to_string()
     }
 
-    /// A new keep-alive connection (HTTP/1.1 over TLS).
-    pub(crate) async fn connect(&self) -> anyhow::Result<Connection> {
+    /// A new TLS connection on which nothing was said.
+    pub(crate) async fn open(&self) -> anyhow::Result<TlsStream<TcpStream>> {
         let stream = TcpStream::connect(self.address).await?;
         stream.set_nodelay(true)?;
         let name = ServerName::from(self.address.ip());
-        let stream = self.tls.connect(name, stream).await?;
+        Ok(self.tls.connect(name, stream).await?)
+    }
+
+    /// A new keep-alive connection (HTTP/1.1 over TLS).
+    pub(crate) async fn connect(&self) -> anyhow::Result<Connection> {
+        let stream = self.open().await?;
         let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
         // It ends with the connection, whose errors the sender sees.
         tokio::spawn(connection);

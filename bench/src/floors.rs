@@ -22,6 +22,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, oneshot};
 use tokio_rustls::TlsAcceptor;
 
+use crate::fan_floor;
 use crate::load::BODY_BYTES;
 use crate::server::{self, Ready};
 
@@ -36,6 +37,14 @@ pub(crate) enum Floor {
         /// Written once the port answers
         #[arg(long)]
         ready_file: PathBuf,
+    },
+    /// Over TLS: writes frames of so many bytes to each of many connections
+    Fan {
+        /// Written once the port answers
+        #[arg(long)]
+        ready_file: PathBuf,
+        #[arg(long)]
+        frame_bytes: usize,
     },
     /// Appends records to a file, many writers to one sync, and reports as JSON
     Append {
@@ -57,6 +66,10 @@ pub(crate) enum Floor {
 pub(crate) async fn run(floor: Floor) -> anyhow::Result<()> {
     match floor {
         Floor::Http { ready_file } => http(&ready_file).await,
+        Floor::Fan {
+            ready_file,
+            frame_bytes,
+        } => fan_floor::run(&ready_file, frame_bytes).await,
         Floor::Append {
             file,
             writers,
@@ -83,15 +96,7 @@ async fn http(ready_file: &Path) -> anyhow::Result<()> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let ca_file = ready_file.with_file_name("ca.pem");
     let acceptor = TlsAcceptor::from(Arc::new(tls(&ca_file)?));
-    let ready = Ready {
-        endpoint: format!("https://{}", listener.local_addr()?),
-        connection_string: String::new(),
-        ca_file,
-        pid: std::process::id(),
-    };
-    let unfinished = ready_file.with_extension("new");
-    std::fs::write(&unfinished, serde_json::to_string(&ready)?)?;
-    std::fs::rename(unfinished, ready_file)?;
+    announce(ready_file, &listener, ca_file)?;
     loop {
         let (stream, _) = listener.accept().await?;
         let acceptor = acceptor.clone();
@@ -100,6 +105,23 @@ async fn http(ready_file: &Path) -> anyhow::Result<()> {
             let _ = serve(stream, &acceptor).await;
         });
     }
+}
+
+/// Writes the ready file.
+pub(crate) fn announce(
+    ready_file: &Path,
+    listener: &TcpListener,
+    ca_file: PathBuf,
+) -> anyhow::Result<()> {
+    let ready = Ready {
+        endpoint: format!("https://{}", listener.local_addr()?),
+        connection_string: String::new(),
+        ca_file,
+        pid: std::process::id(),
+    };
+    let unfinished = ready_file.with_extension("new");
+    std::fs::write(&unfinished, serde_json::to_string(&ready)?)?;
+    Ok(std::fs::rename(unfinished, ready_file)?)
 }
 
 async fn serve(stream: TcpStream, acceptor: &TlsAcceptor) -> anyhow::Result<()> {
@@ -147,7 +169,7 @@ fn json(body: Bytes) -> Response<Full<Bytes>> {
 }
 
 /// A certificate for the loopback address from a CA made for this run.
-fn tls(ca_file: &Path) -> anyhow::Result<ServerConfig> {
+pub(crate) fn tls(ca_file: &Path) -> anyhow::Result<ServerConfig> {
     let mut params = CertificateParams::new(Vec::new())?;
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let ca_key = KeyPair::generate()?;

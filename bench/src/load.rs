@@ -348,14 +348,14 @@ pub(crate) async fn run(
 }
 
 /// When a connection's requests are to begin, in an open loop.
-struct Pace {
-    next: Instant,
-    every: Duration,
+pub(crate) struct Pace {
+    pub(crate) next: Instant,
+    pub(crate) every: Duration,
 }
 
 impl Pace {
     /// Waits until the next request is to begin, if that is still to come, and returns when it was.
-    async fn wait(&mut self) -> Instant {
+    pub(crate) async fn wait(&mut self) -> Instant {
         let begin = self.next;
         self.next += self.every;
         tokio::time::sleep_until(begin.into()).await;

@@ -5,20 +5,28 @@
 use clap::{Parser, Subcommand};
 
 mod client;
+mod fan_floor;
+mod fanout;
 mod fill;
 mod floors;
 mod growth;
+mod idle;
 mod load;
+mod opening;
 mod outcome;
 mod pages;
 mod plan;
+mod receiver;
 mod report;
 mod sdk;
+mod rig;
 mod send;
 mod server;
 mod setup;
 mod start;
 mod statistics;
+mod tally;
+mod wire;
 
 use plan::Plan;
 
@@ -42,6 +50,10 @@ enum Command {
     Pages(Plan),
     /// Polls, sends, receipts and typing together
     Mixed(Plan),
+    /// Deliveries to all participants of a thread, beside TLS frames
+    Fanout(fanout::Options),
+    /// Idle websockets, and a message among them
+    Idle(idle::Options),
     /// A large store beside a small one
     Growth(growth::Options),
     /// From exec to the first answered request; memory and size
@@ -70,6 +82,8 @@ async fn run(command: Command) -> anyhow::Result<()> {
         Command::Send(options) => Box::pin(send::run(&options)).await?,
         Command::Pages(plan) => Box::pin(pages::run(&plan)).await?,
         Command::Mixed(plan) => Box::pin(pages::mixed(&plan)).await?,
+        Command::Fanout(options) => Box::pin(fanout::run(&options)).await?,
+        Command::Idle(options) => Box::pin(idle::run(&options)).await?,
         Command::Growth(options) => Box::pin(growth::run(&options)).await?,
         Command::Client(options) => Box::pin(sdk::run(&options)).await?,
         Command::Start(options) => start::run(&options).await?,

@@ -175,9 +175,14 @@ impl Plan {
 
     /// The floor that echoes and sends bodies from memory.
     pub(crate) async fn floor(&self) -> anyhow::Result<Running> {
+        self.start_floor(&["http"]).await
+    }
+
+    /// A floor program that serves.
+    pub(crate) async fn start_floor(&self, arguments: &[&str]) -> anyhow::Result<Running> {
         let folder = self.fresh_folder("floor")?;
         let mut command = server::pinned(&std::env::current_exe()?, self.core());
-        command.args(["floor", "http"]);
+        command.arg("floor").args(arguments);
         let server = Server::start(command, &folder, &[]).await?;
         running(server, &folder)
     }

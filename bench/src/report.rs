@@ -8,7 +8,7 @@ use clap::Args;
 
 use crate::outcome::{HEAD, Outcome};
 use crate::plan::Plan;
-use crate::{growth, pages, send, start};
+use crate::{fanout, growth, idle, pages, send, start};
 
 /// Options of `cargo xtask bench report`.
 #[derive(Debug, Args)]
@@ -40,6 +40,12 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
     section(&mut report, "Pages", &Box::pin(pages::run(&plan)).await?)?;
     let mixed = Box::pin(pages::mixed(&plan)).await?;
     section(&mut report, "Mixed day", &mixed)?;
+    let fanout = fanout::Options::of(&plan);
+    let fanned = Box::pin(fanout::run(&fanout)).await?;
+    section(&mut report, "Fan-out", &fanned)?;
+    let idle = idle::Options::of(&plan);
+    let held = Box::pin(idle::run(&idle)).await?;
+    section(&mut report, "Idle websockets", &held)?;
     let growth = growth::Options {
         plan,
         messages: 1_000_000,
@@ -78,18 +84,24 @@ fn preface(plan: &Plan) -> anyhow::Result<String> {
     let date = jiff::Timestamp::now().strftime("%Y-%m-%d").to_string();
     Ok(format!(
         "# Performance\n\n\
-         Made by `cargo xtask bench report`, which writes this file anew (about a quarter of an \
-         hour). Measured on {date}.\n\n\
+         Made by `cargo xtask bench report`, which writes this file anew (about twenty \
+         minutes). Measured on {date}.\n\n\
          Machine: {model}, {} cores; Linux {}; {memory}.\n\n\
          Method: the server is the release build, a process of its own on one core; the load is \
          another process on another core, {} connections (HTTP/1.1, keep-alive, TLS) in a closed \
          loop but where an open one is named, there with latencies from the intended start. \
          CPU is what the kernel counts for the server's process, divided by the requests \
-         answered. Each figure is the median of {} runs of {} s after {} s of load, with the \
-         least and the most in brackets. What a figure stands beside was measured in the same \
+         answered, or by the deliveries. Each figure is the median of {} runs of {} s after {} s \
+         of load, with the least and the most in brackets. What a figure stands beside was \
+         measured in the same \
          runs, in turn with it; ratios are made run by run. Floors are programs of the same \
          tool: an echo of the same JSON over TLS, a durable append with group commit, a body of \
-         the same size sent from memory over TLS. The data lies on a disk and each write is \
+         the same size sent from memory over TLS, frames of the same size as the server's pushes \
+         written to as many TLS connections by one task. What waits when a connection is written \
+         to leaves in one TLS record, with the server and with that floor: deliveries a record \
+         are counted. Every delivery is looked for: a run in which one is missed, comes twice or \
+         in another order than at the others fails. Clients of websockets answer each push and \
+         ping behind it, as the official client does. The data lies on a disk and each write is \
          synced before it is answered. Targets are judged by the median.\n",
         cores.count(),
         kernel.trim(),

@@ -1,5 +1,7 @@
 //! Servers under test as processes: started on one core, measured through `/proc`, stopped.
 
+use std::collections::HashMap;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -36,6 +38,22 @@ pub(crate) struct Server {
 pub(crate) struct Usage {
     pub(crate) cpu_seconds: f64,
     pub(crate) written_bytes: f64,
+}
+
+/// What each thread of a process has used so far, in nanoseconds: the scheduler's count, where that
+/// of [`Usage`] is too coarse.
+#[derive(Debug)]
+pub(crate) struct ThreadTimes(HashMap<OsString, u64>);
+
+impl ThreadTimes {
+    /// CPU seconds since then, but for threads that have ended meanwhile.
+    pub(crate) fn since(&self, before: &Self) -> f64 {
+        let threads = self.0.iter().map(|(thread, now)| {
+            let before = before.0.get(thread).copied().unwrap_or_default();
+            Duration::from_nanos(now.saturating_sub(before))
+        });
+        threads.sum::<Duration>().as_secs_f64()
+    }
 }
 
 /// Memory of a process in bytes.
@@ -89,6 +107,11 @@ impl Server {
     /// CPU and disk so far.
     pub(crate) fn usage(&self) -> anyhow::Result<Usage> {
         usage(&self.ready.pid.to_string())
+    }
+
+    /// The process that serves.
+    pub(crate) fn pid(&self) -> u32 {
+        self.ready.pid
     }
 
     /// Its memory now.
@@ -170,6 +193,21 @@ pub(crate) fn memory(pid: &str) -> anyhow::Result<Memory> {
         resident: bytes("VmRSS:")?,
         anonymous: bytes("RssAnon:")?,
     })
+}
+
+/// CPU of the threads of a process so far.
+pub(crate) fn thread_times(pid: u32) -> anyhow::Result<ThreadTimes> {
+    let mut times = HashMap::new();
+    for task in std::fs::read_dir(format!("/proc/{pid}/task"))? {
+        let task = task?;
+        // One that has just ended has no file.
+        let Ok(text) = std::fs::read_to_string(task.path().join("schedstat")) else {
+            continue;
+        };
+        let nanoseconds = text.split_whitespace().next().context("schedstat")?;
+        times.insert(task.file_name(), nanoseconds.parse()?);
+    }
+    Ok(ThreadTimes(times))
 }
 
 /// User and system time: the 14th and 15th field. The second, the program's name in brackets,

@@ -100,6 +100,29 @@ pub(crate) async fn senders(
     Ok(senders)
 }
 
+/// A thread of all these users, which the first of them makes.
+pub(crate) async fn thread_of(target: &Target, users: &mut [Sender]) -> anyhow::Result<()> {
+    let members: Vec<String> = users.iter().map(|user| user.id.clone()).collect();
+    let (creator, _) = users.split_first().context("a thread of nobody")?;
+    let mut connection = target.connect().await?;
+    let mut calls = members.chunks(MEMBERS_PER_CALL);
+    let first = calls.next().unwrap_or_default();
+    let thread = create_thread(&mut connection, target, creator, first).await?;
+    for members in calls {
+        let path = format!("/chat/threads/{thread}/members?api-version={CHAT_VERSION}");
+        let members: Vec<_> = members.iter().map(|id| json!({ "id": id })).collect();
+        let body = json!({ "members": members }).to_string();
+        let headers = [("authorization", creator.authorization.as_str())];
+        let request = client::post(&target.host(), &path, body.into(), &headers)?;
+        let answer = connection.expect(request, StatusCode::MULTI_STATUS).await;
+        answer.context("adding people to a thread")?;
+    }
+    for user in users {
+        user.threads.push(thread.clone());
+    }
+    Ok(())
+}
+
 async fn create_user(
     connection: &mut Connection,
     target: &Target,

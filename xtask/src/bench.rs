@@ -14,6 +14,10 @@ pub(crate) enum Bench {
     Pages(Options),
     /// Polls, sends, receipts and typing together
     Mixed(Options),
+    /// Deliveries to all participants of a thread, beside TLS frames
+    Fanout(Options),
+    /// Idle websockets, and a message among them
+    Idle(Options),
     /// A large store beside a small one
     Growth(Options),
     /// What the Rust client takes: calls, real-time connections, events
@@ -30,6 +34,8 @@ pub(crate) fn run(workspace: &Workspace, bench: Bench) -> anyhow::Result<bool> {
         Bench::Send(options) => ("send", options),
         Bench::Pages(options) => ("pages", options),
         Bench::Mixed(options) => ("mixed", options),
+        Bench::Fanout(options) => ("fanout", options),
+        Bench::Idle(options) => ("idle", options),
         Bench::Growth(options) => ("growth", options),
         Bench::Client(options) => ("client", options),
         Bench::Report(options) => ("report", options),

@@ -3,10 +3,9 @@
 
 use std::sync::Arc;
 
-use axum::extract::ws::WebSocketUpgrade;
-use axum::extract::{FromRequestParts, Path, RawQuery, State};
+use axum::extract::{FromRequestParts, Path, RawQuery, Request, State};
+use axum::http::StatusCode;
 use axum::http::request::Parts;
-use axum::http::{Extensions, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use cavansite_core::Error;
 use cavansite_core::caller::Capability;
@@ -18,14 +17,8 @@ use super::body::{Body, json};
 use super::convert::Json;
 use super::error::{ApiError, ApiResult};
 use super::target::parameter;
-use crate::http::Lease;
-use crate::realtime::{self, TTL_SECONDS};
+use crate::realtime::{self, TTL_SECONDS, Websocket};
 use crate::state::{AppState, request_authority};
-
-/// A websocket's buffer for reading, taken at its opening, in bytes: clients send little.
-const READ_BUFFER_BYTES: usize = 2048;
-/// What is gathered before it is written, in bytes.
-const WRITE_BUFFER_BYTES: usize = 16 * 1024;
 
 /// The query parameter in which clients bring back the mark of their connection identity.
 const MARK: &str = ConnectParams::MARK;
@@ -104,23 +97,23 @@ pub(super) async fn handshake(
 pub(super) async fn websocket(
     State(app): State<Arc<AppState>>,
     Path(id): Path<String>,
-    extensions: Extensions,
-    upgrade: Result<WebSocketUpgrade, axum::extract::ws::rejection::WebSocketUpgradeRejection>,
+    mut request: Request,
 ) -> ApiResult<Response> {
-    let upgrade =
-        upgrade.map_err(|_| ApiError::invalid(None, "This is the address of a websocket."))?;
+    let (response, upgrade) = realtime::accept(&mut request)
+        .ok_or_else(|| ApiError::invalid(None, "This is the address of a websocket."))?;
     let ticket = app.realtime.admit(&id).ok_or(Error::Unauthorized)?;
-    let lease = extensions.get::<Lease>().cloned().unwrap_or_default();
-    let frame_bytes_max = app.realtime.hub().limits().frame_bytes_max;
-    Ok(upgrade
-        .read_buffer_size(READ_BUFFER_BYTES)
-        .write_buffer_size(WRITE_BUFFER_BYTES)
-        .max_message_size(frame_bytes_max)
-        .max_frame_size(frame_bytes_max)
-        .on_upgrade(move |socket| async move {
-            let serving = app.realtime.serve(&app.identity, ticket, socket, lease);
-            serving.await;
-        }))
+    let lease = request.extensions_mut().remove().unwrap_or_default();
+    tokio::spawn(async move {
+        let Ok(upgraded) = upgrade.await else {
+            tracing::debug!("a connection ended before it became a websocket");
+            return;
+        };
+        let frame_bytes_max = app.realtime.hub().limits().frame_bytes_max;
+        let socket = Websocket::open(upgraded, frame_bytes_max).await;
+        let serving = app.realtime.serve(&app.identity, ticket, socket, lease);
+        serving.await;
+    });
+    Ok(response)
 }
 
 /// `POST /v3/registrations`. Events flow without it; nothing of it is kept.

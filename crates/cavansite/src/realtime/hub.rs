@@ -48,6 +48,10 @@ pub struct Hub {
     newest_event_ms: AtomicI64,
     /// What was last recorded of this process, in milliseconds.
     recorded_ms: AtomicI64,
+    /// Identities that may not have got all. The others cost nothing, however many they are.
+    owing: Mutex<Vec<Arc<Mailbox<Payload>>>>,
+    /// Before this nobody's right or time ends, in milliseconds.
+    next_end_ms: AtomicI64,
 }
 
 /// Those who are told what a user is told.
@@ -128,6 +132,8 @@ impl Hub {
             told_before: options.told_before,
             newest_event_ms: AtomicI64::new(0),
             recorded_ms: AtomicI64::new(0),
+            owing: Mutex::default(),
+            next_end_ms: AtomicI64::new(i64::MAX),
         }
     }
 
@@ -169,12 +175,15 @@ impl Hub {
                     let lost = mailboxes
                         .iter()
                         .position(|mailbox| !mailbox.is_connected())?;
-                    mailboxes.remove(lost);
+                    mailboxes.remove(lost).clear();
                 }
                 let (user, owed) = (session.user.clone(), self.owed_since(known_since));
                 let new = Mailbox::new(user, epid.to_owned(), owed, &self.all_kept);
                 let new = Arc::new(new);
                 mailboxes.push(Arc::clone(&new));
+                if owed.is_some() {
+                    self.owing().push(Arc::clone(&new));
+                }
                 new
             }
         };
@@ -230,8 +239,9 @@ impl Hub {
     }
 
     fn attach<P: Kept>(&self, mailbox: &Mailbox<P>, serial: u64, session: Session, worker: usize) {
-        let key = session.key;
+        let (key, ends_at) = (session.key, session.expires_at);
         mailbox.connect(serial, session, worker);
+        self.expect_end(ends_at);
         // Known first: a rotation from here on ends it, one before is seen here.
         if !self.installation().has_key(key) {
             mailbox.end(End::Unauthorized);
@@ -241,7 +251,12 @@ impl Hub {
     /// A websocket is gone. `stopped`: the client will not come back.
     pub(super) fn disconnect(&self, mailbox: &Arc<Mailbox<Payload>>, serial: u64, stopped: bool) {
         let gone_at = self.now().plus_millis(self.limits.resume_window_ms);
-        if mailbox.disconnect(serial, gone_at) && stopped {
+        if !mailbox.disconnect(serial, gone_at) {
+            return;
+        }
+        self.expect_end(gone_at);
+        if stopped {
+            mailbox.clear();
             self.forget(&mailbox.user, |receivers| {
                 receivers
                     .identities
@@ -269,44 +284,72 @@ impl Hub {
         }
     }
 
-    /// Ends connections whose token has ended, and lets identities go that did not come back.
+    /// Ends connections whose token has ended, and lets identities go that did not come back. Looks
+    /// at nobody before somebody's end has come.
     pub(super) fn sweep(&self) {
         let now = self.now();
+        if self.next_end_ms.load(Ordering::SeqCst) > now.as_millis() {
+            return;
+        }
+        // First of all: an end that is set while others are looked at counts for the next time.
+        self.next_end_ms.store(i64::MAX, Ordering::SeqCst);
         let mut any_gone = false;
         for receivers in self.users().values() {
             for mailbox in &receivers.identities {
                 self.end_if_over(mailbox, now);
                 any_gone |= mailbox.is_gone(now);
+                self.expect_end(mailbox.next_end(now));
             }
             for stream in &receivers.streams {
                 self.end_if_over(stream, now);
+                self.expect_end(stream.next_end(now));
             }
         }
         if any_gone {
             self.users_mut().retain(|_, receivers| {
-                receivers.identities.retain(|mailbox| !mailbox.is_gone(now));
+                receivers.identities.retain(|mailbox| {
+                    let is_gone = mailbox.is_gone(now);
+                    if is_gone {
+                        mailbox.clear();
+                    }
+                    !is_gone
+                });
                 !receivers.is_empty()
             });
         }
     }
 
+    /// Somebody's right or time ends then.
+    fn expect_end(&self, at: Timestamp) {
+        self.next_end_ms.fetch_min(at.as_millis(), Ordering::SeqCst);
+    }
+
     /// Up to when all identities have got all events, where that is to be recorded.
     pub(super) fn told_through(&self) -> Option<Timestamp> {
+        // First of all: what comes after is not in the mailboxes that are looked at.
+        let newest = self.newest_event_ms.load(Ordering::SeqCst);
+        let mut owed: Option<Timestamp> = None;
+        self.owing().retain(|mailbox| {
+            let since = mailbox.owed_since_or_unlist();
+            owed = owed.into_iter().chain(since).min();
+            since.is_some()
+        });
         // Who was there before this process may come back for so long; until then what the process
         // before has recorded stays.
         let window_ms = self.limits.resume_window_ms;
         if self.now() < self.started_at.plus_millis(window_ms) {
             return None;
         }
-        // First of all: what comes after is not in the mailboxes that are looked at.
-        let newest = self.newest_event_ms.load(Ordering::SeqCst);
-        let users = self.users();
-        let mut identities = users.values().flat_map(|user| &user.identities).peekable();
-        identities.peek()?;
-        let owed = identities.filter_map(|mailbox| mailbox.owed_since()).min();
         let through = owed.map_or(newest, |owed| owed.as_millis().min(newest));
-        let recorded = self.recorded_ms.swap(through, Ordering::SeqCst);
-        (through != recorded).then(|| Timestamp::from_millis(through))
+        if through == self.recorded_ms.load(Ordering::SeqCst) {
+            return None;
+        }
+        let has_identities = |user: &Receivers| !user.identities.is_empty();
+        if !self.users().values().any(has_identities) {
+            return None;
+        }
+        self.recorded_ms.store(through, Ordering::SeqCst);
+        Some(Timestamp::from_millis(through))
     }
 
     fn end_if_over<P: Kept>(&self, mailbox: &Mailbox<P>, now: Timestamp) {
@@ -332,11 +375,16 @@ impl Hub {
     }
 
     fn tell(&self, event: &ThreadEvent, audience: &dyn Audience) {
-        let users = self.users();
+        self.tell_those_here(event, audience);
+        // Last of all: who has this time finds the event in all mailboxes.
         if let Some(position) = event.position() {
             let at = position.at.as_millis();
             self.newest_event_ms.fetch_max(at, Ordering::SeqCst);
         }
+    }
+
+    fn tell_those_here(&self, event: &ThreadEvent, audience: &dyn Audience) {
+        let users = self.users();
         if users.is_empty() {
             return;
         }
@@ -344,6 +392,7 @@ impl Hub {
         let push = Rendered::<Payload>(OnceCell::new());
         let text = Rendered::<StreamEvent>(OnceCell::new());
         let mut woken = Woken::default();
+        let mut owing = Vec::new();
         audience.for_each(&mut |user, history_from| {
             if about.is_some_and(|created_at| created_at < history_from) {
                 return;
@@ -352,21 +401,29 @@ impl Hub {
                 return;
             };
             for mailbox in &receivers.identities {
-                if let Some(push) = push.get(event, &self.source)
-                    && let Some(worker) = mailbox.push(push, now, &self.limits)
-                {
+                let Some(push) = push.get(event, &self.source) else {
+                    continue;
+                };
+                let pushed = mailbox.push(push, now, &self.limits);
+                if pushed.owes_anew {
+                    owing.push(Arc::clone(mailbox));
+                }
+                if let Some(worker) = pushed.wake {
                     woken.add(worker, &mailbox.wake);
                 }
             }
             for stream in &receivers.streams {
                 if let Some(text) = text.get(event, &self.source)
-                    && let Some(worker) = stream.push(text, now, &self.limits)
+                    && let Some(worker) = stream.push(text, now, &self.limits).wake
                 {
                     woken.add(worker, &stream.wake);
                 }
             }
         });
         drop(users);
+        if !owing.is_empty() {
+            self.owing().append(&mut owing);
+        }
         for (worker, wakes) in woken.0.into_iter().enumerate() {
             if !wakes.is_empty() {
                 self.wake(worker, wakes);
@@ -408,9 +465,15 @@ impl Hub {
 
     /// Has a connection's right end when `ends_at` says, unless it ends before. What is kept stays:
     /// it is for the same user's next token.
-    fn move_end<P: Kept>(&self, mailbox: &Mailbox<P>, ends_at: impl FnOnce(&Session) -> Timestamp) {
+    pub(super) fn move_end<P: Kept>(
+        &self,
+        mailbox: &Mailbox<P>,
+        ends_at: impl FnOnce(&Session) -> Timestamp,
+    ) {
         mailbox.set_end(ends_at);
-        self.end_if_over(mailbox, self.now());
+        let now = self.now();
+        self.end_if_over(mailbox, now);
+        self.expect_end(mailbox.next_end(now));
     }
 
     /// The number of the caller's thread, where a task that wakes others is running from now on.
@@ -446,6 +509,10 @@ impl Hub {
         self.installation
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn owing(&self) -> MutexGuard<'_, Vec<Arc<Mailbox<Payload>>>> {
+        self.owing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn users(&self) -> RwLockReadGuard<'_, HashMap<UserId, Receivers>> {

@@ -18,6 +18,13 @@ pub(super) const RESUME_PAUSE: Duration = Duration::from_millis(200);
 /// Changes that are read from the store at a time for a receiver who is owed them.
 pub(super) const RESUME_PAGE: usize = 500;
 
+/// How long the acknowledgement of what a client sent may wait to leave with the next push, where
+/// one has just left: a client pings behind each. The official one gives up after 5 s.
+pub(super) const ACK_DELAY: Duration = Duration::from_millis(250);
+
+/// Frames of a client that are read before those for it are written.
+pub(super) const FRAMES_PER_TURN: usize = 32;
+
 /// The bounds in force. [`RealtimeLimits::default`] is what an unconfigured server uses.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]

@@ -68,6 +68,33 @@ struct Inner<P> {
     connection: Option<Connection>,
     /// When it is let go, once it has no connection.
     gone_at: Timestamp,
+    /// Whether the hub has it among those who may not have got all.
+    is_listed: bool,
+}
+
+/// What is to be sent now over a websocket.
+pub(super) struct Taken {
+    pub(super) frames: Vec<String>,
+    pub(super) more: More,
+}
+
+/// What is to be sent after that, without anything having to happen first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum More {
+    Nothing,
+    /// Further pushes.
+    Kept,
+    /// What is to be read from the store.
+    InStore,
+}
+
+/// What comes of adding a push.
+#[derive(Default)]
+pub(super) struct Pushed {
+    /// The worker that has to wake the connection's task, if one has to.
+    pub(super) wake: Option<usize>,
+    /// The receiver is to be listed among those who may not have got all.
+    pub(super) owes_anew: bool,
 }
 
 struct Push<P> {
@@ -146,6 +173,7 @@ impl<P: Kept> Mailbox<P> {
                 backlog: owed_since.map_or(Backlog::Nothing, Backlog::Since),
                 connection: None,
                 gone_at: Timestamp::from_millis(i64::MAX),
+                is_listed: owed_since.is_some(),
             }),
         }
     }
@@ -191,42 +219,52 @@ impl<P: Kept> Mailbox<P> {
         inner.connection.is_none() && inner.gone_at <= now
     }
 
-    /// Since when events were committed that the receiver may not have got, if any were.
-    pub(super) fn owed_since(&self) -> Option<Timestamp> {
-        let inner = self.lock();
-        let positions = inner
-            .pushes
-            .iter()
-            .filter_map(|push| push.payload.position());
-        let kept = positions.map(|position| position.at).min();
-        kept.into_iter().chain(inner.backlog.since()).min()
+    /// Since when events were committed that the receiver may not have got; if none were, it is to
+    /// be listed anew when one is.
+    pub(super) fn owed_since_or_unlist(&self) -> Option<Timestamp> {
+        let mut inner = self.lock();
+        let owed_since = inner.owed_since();
+        inner.is_listed = owed_since.is_some();
+        owed_since
     }
 
-    /// Adds a push. Returns the worker that has to wake the connection's task, if one has to.
-    pub(super) fn push(
-        &self,
-        payload: &Arc<P>,
-        now: Timestamp,
-        limits: &RealtimeLimits,
-    ) -> Option<usize> {
+    /// When the connection's right, or without one the mailbox's time, ends; never where that is
+    /// over.
+    pub(super) fn next_end(&self, now: Timestamp) -> Timestamp {
+        let inner = self.lock();
+        let connection = inner.connection.as_ref();
+        let ends_at = connection.map_or(inner.gone_at, |connection| connection.ends_at);
+        if ends_at > now {
+            ends_at
+        } else {
+            Timestamp::from_millis(i64::MAX)
+        }
+    }
+
+    /// Adds a push.
+    pub(super) fn push(&self, payload: &Arc<P>, now: Timestamp, limits: &RealtimeLimits) -> Pushed {
         let mut inner = self.lock();
         let oldest = now.plus_millis(-limits.resume_window_ms);
         while inner.pushes.front().is_some_and(|push| push.at < oldest) {
             inner.remove(0);
         }
         if let Backlog::Since(_) = inner.backlog {
-            return None;
+            return Pushed::default();
         }
+        let owes_anew = !std::mem::replace(&mut inner.is_listed, true);
         inner.append(Arc::clone(payload), now);
         if inner.keeps_too_much(limits) {
             inner.leave_to_store(now);
             if P::ENDS_ON_OVERFLOW {
-                let connection = inner.connection.as_mut()?;
-                connection.end.get_or_insert(End::Overflow);
-                return Some(connection.worker);
+                let wake = inner.connection.as_mut().map(|connection| {
+                    connection.end.get_or_insert(End::Overflow);
+                    connection.worker
+                });
+                return Pushed { wake, owes_anew };
             }
         }
-        inner.wake()
+        let wake = inner.wake();
+        Pushed { wake, owes_anew }
     }
 
     /// Ends the present connection. Returns the worker that has to wake its task.
@@ -340,27 +378,23 @@ impl<P: Kept> Mailbox<P> {
 }
 
 impl Mailbox<Payload> {
-    /// The client has answered a push.
-    pub(super) fn answered(&self, id: u64) {
-        let mut inner = self.lock();
-        let at = inner.pushes.binary_search_by_key(&id, |push| push.id);
-        if let Ok(at) = at
-            && at < inner.sent
-        {
-            inner.remove(at);
-        }
+    /// Drops the pushes that the client has answered.
+    pub(super) fn answered(&self, answered: &[u64]) {
+        self.lock().answered(answered);
     }
 
-    /// The frames to be sent now over a websocket, at most about `batch_bytes` of them; or why it
-    /// is to end.
+    /// Drops the pushes that the client has answered, and returns what is to be sent now over a
+    /// websocket, at most about `batch_bytes` of it; or why it is to end.
     pub(super) fn take(
         &self,
         serial: u64,
+        answered: &[u64],
         batch_bytes: usize,
         limits: &RealtimeLimits,
-    ) -> Result<Vec<String>, End> {
+    ) -> Result<Taken, End> {
         let mut inner = self.lock();
         let inner = &mut *inner;
+        inner.answered(answered);
         let Some(connection) = inner.connection.as_mut().filter(|c| c.serial == serial) else {
             return Err(End::Replaced);
         };
@@ -377,15 +411,23 @@ impl Mailbox<Payload> {
             inner.sent_bytes += push.payload.bytes();
             inner.sent += 1;
         }
-        connection.is_awake = !frames.is_empty();
-        Ok(frames)
+        let all_sent = inner.sent == inner.pushes.len();
+        let more = if all_sent {
+            inner.backlog.more()
+        } else if bytes >= batch_bytes {
+            More::Kept
+        } else {
+            More::Nothing
+        };
+        connection.is_awake = more == More::Kept;
+        Ok(Taken { frames, more })
     }
 }
 
 impl Mailbox<StreamEvent> {
     /// What is to be written now to a stream, at most about `batch_bytes` of it; or why it is to
     /// end. Nothing answers on a stream: what was taken is gone.
-    pub(super) fn take(&self, serial: u64, batch_bytes: usize) -> Result<String, End> {
+    pub(super) fn take(&self, serial: u64, batch_bytes: usize) -> Result<(String, More), End> {
         let mut inner = self.lock();
         let inner = &mut *inner;
         let Some(connection) = inner.connection.as_mut().filter(|c| c.serial == serial) else {
@@ -401,14 +443,28 @@ impl Mailbox<StreamEvent> {
             inner.bytes.subtract(push.payload.bytes());
             push.payload.write_for(self.user.as_str(), &mut text);
         }
-        connection.is_awake = !text.is_empty();
-        Ok(text)
+        let more = if inner.pushes.is_empty() {
+            inner.backlog.more()
+        } else {
+            More::Kept
+        };
+        connection.is_awake = more == More::Kept;
+        Ok((text, more))
     }
 }
 
 impl<P: Kept> Inner<P> {
     fn present(&mut self, serial: u64) -> Option<&mut Connection> {
         self.connection.as_mut().filter(|c| c.serial == serial)
+    }
+
+    fn owed_since(&self) -> Option<Timestamp> {
+        let positions = self
+            .pushes
+            .iter()
+            .filter_map(|push| push.payload.position());
+        let kept = positions.map(|position| position.at).min();
+        kept.into_iter().chain(self.backlog.since()).min()
     }
 
     fn keeps_too_much(&self, limits: &RealtimeLimits) -> bool {
@@ -432,6 +488,17 @@ impl<P: Kept> Inner<P> {
             if at < self.sent {
                 self.sent -= 1;
                 self.sent_bytes -= bytes;
+            }
+        }
+    }
+
+    fn answered(&mut self, ids: &[u64]) {
+        for id in ids {
+            let at = self.pushes.binary_search_by_key(id, |push| push.id);
+            if let Ok(at) = at
+                && at < self.sent
+            {
+                self.remove(at);
             }
         }
     }
@@ -475,6 +542,13 @@ impl<P: Kept> Inner<P> {
 }
 
 impl Backlog {
+    fn more(self) -> More {
+        match self {
+            Self::Since(_) => More::InStore,
+            Self::Nothing | Self::BeingRead(_) => More::Nothing,
+        }
+    }
+
     fn since(self) -> Option<Timestamp> {
         match self {
             Self::Nothing => None,

@@ -13,11 +13,11 @@ mod seal;
 mod socket;
 mod stream;
 mod stream_event;
+mod websocket;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::ws::WebSocket;
 use cavansite_core::clock::{Clock, Randomness};
 use cavansite_core::identity::{IdentityService, Session};
 use cavansite_core::model::{Installation, UserId};
@@ -28,6 +28,7 @@ pub use limits::RealtimeLimits;
 pub(crate) use seal::Ticket;
 pub(crate) use stream::{NoStream, StreamBody};
 pub(crate) use stream_event::EventId;
+pub(crate) use websocket::{Websocket, accept};
 
 use crate::http::Lease;
 use seal::Seal;
@@ -136,7 +137,7 @@ impl Realtime {
         &self,
         identity: &IdentityService,
         ticket: Ticket,
-        socket: WebSocket,
+        socket: Websocket,
         lease: Lease,
     ) {
         let hub = Arc::clone(&self.hub);

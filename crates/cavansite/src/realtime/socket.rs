@@ -1,21 +1,26 @@
 //! One websocket, from its opening to its end.
 
+use std::future::poll_fn;
+use std::mem::take;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use axum::extract::ws::{CloseFrame, Message, WebSocket, close_code};
 use cavansite_core::Error;
 use cavansite_core::identity::IdentityService;
 use cavansite_core::store::Store;
 use cavansite_protocol::realtime::ClientFrame;
-use futures_util::{SinkExt as _, StreamExt as _};
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, Sleep, sleep_until, timeout};
+use tokio_tungstenite::tungstenite::Message;
 
 use super::hub::Hub;
-use super::mailbox::{End, Mailbox};
+use super::limits::{ACK_DELAY, FRAMES_PER_TURN};
+use super::mailbox::{End, Mailbox, More, Taken};
 use super::payload::Payload;
 use super::resume::{self, Reach};
 use super::seal::Ticket;
+use super::websocket::Websocket;
 use crate::http::Lease;
 
 /// Pushes written in one go, in bytes.
@@ -41,7 +46,7 @@ pub(super) async fn run(
     store: &dyn Store,
     identity: &IdentityService,
     ticket: Ticket,
-    mut socket: WebSocket,
+    mut socket: Websocket,
     mut lease: Lease,
 ) {
     let session = ticket.session.clone();
@@ -50,13 +55,13 @@ pub(super) async fn run(
         return;
     };
     // Known to the hub first: a revocation from here on is told to it, one before is seen here.
-    let over = match identity.check_session(&ticket.session).await {
+    let over = match Box::pin(identity.check_session(&ticket.session)).await {
         Ok(ends_at) => {
-            mailbox.set_end(|_| ends_at);
+            hub.move_end(&mailbox, |_| ends_at);
             tokio::select! {
                 biased;
-                () = lease.drained() => Over::Ended("0:::going away"),
                 over = converse(&hub, store, &mailbox, serial, &mut socket) => over,
+                () = lease.drained() => Over::Ended("0:::going away"),
             }
         }
         Err(_) => Over::Ended(UNAUTHORIZED),
@@ -65,16 +70,8 @@ pub(super) async fn run(
     // A wake that was meant for the websocket that took its place may have come here.
     mailbox.wake.notify_one();
     if let Over::Ended(words) = over {
-        let farewell = async {
-            socket.feed(Message::text(words)).await?;
-            let code = close_code::AWAY;
-            let reason = "".into();
-            socket
-                .send(Message::Close(Some(CloseFrame { code, reason })))
-                .await
-        };
         // A client that does not read misses them.
-        let _ = timeout(FAREWELL, farewell).await;
+        let _ = timeout(FAREWELL, socket.close(words)).await;
     }
 }
 
@@ -85,64 +82,215 @@ async fn converse(
     store: &dyn Store,
     mailbox: &Mailbox<Payload>,
     serial: u64,
-    socket: &mut WebSocket,
+    socket: &mut Websocket,
 ) -> Over {
-    let silence = Duration::from_millis(hub.limits().silence_ms);
     let connected = format!(
         "5:::{{\"name\":\"trouter.connected\",\"args\":[{{\"ttl\":{TTL_SECONDS},\"dur\":\"1\"}}]}}"
     );
-    if write(socket, vec!["1::".to_owned(), connected])
-        .await
-        .is_err()
-    {
+    if socket.write(&["1::".to_owned(), connected]).await.is_err() {
         return Over::Gone;
     }
-    let mut deadline = Instant::now() + silence;
-    let mut asked = false;
     let reach = Reach {
         window_ms: hub.limits().resume_window_ms,
         is_new: &|_| true,
     };
+    let mut client = Client::new(Duration::from_millis(hub.limits().silence_ms));
+    let mut timer = pin!(sleep_until(client.silent_until));
     loop {
-        loop {
-            let frames = match mailbox.take(serial, BATCH_BYTES, hub.limits()) {
-                Ok(frames) if frames.is_empty() => {
-                    match resume::catch_up(hub, store, mailbox, serial, reach).await {
-                        Ok(true) => continue,
-                        Ok(false) => break,
-                        // The client comes back, and it is tried again then.
-                        Err(error) => return could_not_resume(&error),
-                    }
-                }
-                Ok(frames) => frames,
-                Err(end) => return Over::Ended(last_words(end)),
-            };
-            if write_or_end(mailbox, serial, socket, frames).await.is_err() {
-                return Over::Gone;
+        let taken = mailbox.take(serial, &client.answered, BATCH_BYTES, hub.limits());
+        let Taken { frames, more } = match taken {
+            Ok(taken) => taken,
+            Err(end) => return Over::Ended(last_words(end)),
+        };
+        client.answered.clear();
+        let mut go_on = more == More::Kept;
+        let frames = client.with_replies(frames);
+        if !frames.is_empty() {
+            match write_or_end(mailbox, serial, socket, &frames).await {
+                Ok(woken) => go_on |= woken,
+                Err(()) => return Over::Gone,
             }
         }
-        let frames = tokio::select! {
-            received = socket.next() => {
-                let Some(Ok(message)) = received else {
-                    return Over::Gone;
-                };
-                (deadline, asked) = (Instant::now() + silence, false);
-                match read(mailbox, &message) {
-                    Ok(reply) => reply.into_iter().collect(),
-                    Err(over) => return over,
+        if more == More::InStore {
+            let caught_up = resume::catch_up(hub, store, mailbox, serial, reach);
+            match Box::pin(caught_up).await {
+                Ok(more) => go_on |= more,
+                // The client comes back, and it is tried again then.
+                Err(error) => return could_not_resume(&error),
+            }
+        }
+        if !go_on && let Err(over) = client.wait(mailbox, socket, timer.as_mut()).await {
+            // What came with the end, or before it.
+            mailbox.answered(&client.answered);
+            return over;
+        }
+    }
+}
+
+/// What is known of the client of a websocket.
+struct Client {
+    silence: Duration,
+    /// When it has to have sent something.
+    silent_until: Instant,
+    /// Whether it was asked for a sign of life.
+    asked: bool,
+    /// When a push was last sent to it.
+    pushed_at: Option<Instant>,
+    /// Pushes that it has answered since it was looked at.
+    answered: Vec<u64>,
+    /// What it is to be told, and when at the latest.
+    replies: Vec<String>,
+    replies_due: Instant,
+}
+
+impl Client {
+    fn new(silence: Duration) -> Self {
+        let now = Instant::now();
+        Self {
+            silence,
+            silent_until: now + silence,
+            asked: false,
+            pushed_at: None,
+            answered: Vec::new(),
+            replies: Vec::new(),
+            replies_due: now,
+        }
+    }
+
+    /// What is to be written now: pushes and the replies that wait for them, or that can wait no
+    /// longer. An acknowledgement comes before a push, so that the client pings behind that again.
+    fn with_replies(&mut self, pushes: Vec<String>) -> Vec<String> {
+        if pushes.is_empty() {
+            let is_due = !self.replies.is_empty() && self.replies_due <= Instant::now();
+            return if is_due {
+                take(&mut self.replies)
+            } else {
+                pushes
+            };
+        }
+        self.pushed_at = Some(Instant::now());
+        let mut frames = take(&mut self.replies);
+        frames.extend(pushes);
+        frames
+    }
+
+    /// Waits until there is something to do: the client sent something, the mailbox has something
+    /// for it, or it is time. One timer is enough for whatever is due next, and is set again only
+    /// where that is sooner: most of what is due later moves before it comes.
+    async fn wait(
+        &mut self,
+        mailbox: &Mailbox<Payload>,
+        socket: &mut Websocket,
+        mut timer: Pin<&mut Sleep>,
+    ) -> Result<(), Over> {
+        let mut woken = pin!(mailbox.wake.notified());
+        if self.next_due() < timer.deadline() {
+            timer.as_mut().reset(self.next_due());
+        }
+        poll_fn(|cx| {
+            let read = self.poll_read(socket, cx);
+            if read.is_ready() {
+                return read;
+            }
+            if woken.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(Ok(()));
+            }
+            while timer.as_mut().poll(cx).is_ready() {
+                let now = Instant::now();
+                if self.silent_until <= now {
+                    if self.asked {
+                        return Poll::Ready(Err(Over::Gone));
+                    }
+                    (self.silent_until, self.asked) = (now + self.silence, true);
+                    self.reply("2::".to_owned(), now);
+                }
+                timer.as_mut().reset(self.next_due());
+                if !self.replies.is_empty() && self.replies_due <= now {
+                    return Poll::Ready(Ok(()));
                 }
             }
-            () = mailbox.wake.notified() => Vec::new(),
-            () = sleep_until(deadline) => {
-                if asked {
-                    return Over::Gone;
-                }
-                (deadline, asked) = (Instant::now() + silence, true);
-                vec!["2::".to_owned()]
-            }
+            Poll::Pending
+        })
+        .await
+    }
+
+    /// Reads what has come, at most [`FRAMES_PER_TURN`]; ready when anything has.
+    fn poll_read(
+        &mut self,
+        socket: &mut Websocket,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), Over>> {
+        let mut frames = 0;
+        while frames < FRAMES_PER_TURN {
+            let Poll::Ready(received) = socket.poll_next(cx) else {
+                break;
+            };
+            let Some(message) = received else {
+                return Poll::Ready(Err(Over::Gone));
+            };
+            frames += 1;
+            self.read(&message)?;
+        }
+        if frames == 0 {
+            return Poll::Pending;
+        }
+        let now = Instant::now();
+        (self.silent_until, self.asked) = (now + self.silence, false);
+        Poll::Ready(Ok(()))
+    }
+
+    /// Notes what a frame of the client comes to; or the end.
+    fn read(&mut self, message: &Message) -> Result<(), Over> {
+        let Message::Text(text) = message else {
+            // Pings are answered below; data other than text is none of this protocol.
+            return match message {
+                Message::Ping(_) | Message::Pong(_) => Ok(()),
+                _ => Err(Over::Gone),
+            };
         };
-        if !frames.is_empty() && write_or_end(mailbox, serial, socket, frames).await.is_err() {
-            return Over::Gone;
+        match ClientFrame::parse(text.as_str()) {
+            Some(ClientFrame::Event(Some(ack))) => {
+                let now = Instant::now();
+                let follows_push = self.pushed_at.is_some_and(|at| now < at + ACK_DELAY);
+                let due = if follows_push { now + ACK_DELAY } else { now };
+                self.reply(format!("6:::{ack}+[]"), due);
+                Ok(())
+            }
+            Some(ClientFrame::Answer(id)) => {
+                self.answered.push(id);
+                Ok(())
+            }
+            Some(ClientFrame::Disconnect) => Err(Over::Stopped),
+            Some(_) => Ok(()),
+            None => {
+                tracing::info!(
+                    bytes = text.len(),
+                    "closed a websocket: a frame was malformed"
+                );
+                Err(Over::Gone)
+            }
+        }
+    }
+
+    fn reply(&mut self, words: String, due: Instant) {
+        let is_first = self.replies.is_empty();
+        // Many of them take memory.
+        let due = if self.replies.len() < FRAMES_PER_TURN {
+            due
+        } else {
+            Instant::now()
+        };
+        if is_first || due < self.replies_due {
+            self.replies_due = due;
+        }
+        self.replies.push(words);
+    }
+
+    fn next_due(&self) -> Instant {
+        if self.replies.is_empty() {
+            self.silent_until
+        } else {
+            self.replies_due.min(self.silent_until)
         }
     }
 }
@@ -150,33 +298,6 @@ async fn converse(
 fn could_not_resume(error: &Error) -> Over {
     tracing::warn!(%error, "cannot read what a websocket is owed");
     Over::Ended("0:::try again")
-}
-
-/// What a frame of the client comes to: a reply, or the end.
-fn read(mailbox: &Mailbox<Payload>, message: &Message) -> Result<Option<String>, Over> {
-    let Message::Text(text) = message else {
-        // Pings are answered below; data other than text is none of this protocol.
-        return match message {
-            Message::Ping(_) | Message::Pong(_) => Ok(None),
-            _ => Err(Over::Gone),
-        };
-    };
-    match ClientFrame::parse(text.as_str()) {
-        Some(ClientFrame::Event(Some(ack))) => Ok(Some(format!("6:::{ack}+[]"))),
-        Some(ClientFrame::Answer(id)) => {
-            mailbox.answered(id);
-            Ok(None)
-        }
-        Some(ClientFrame::Disconnect) => Err(Over::Stopped),
-        Some(_) => Ok(None),
-        None => {
-            tracing::info!(
-                bytes = text.len(),
-                "closed a websocket: a frame was malformed"
-            );
-            Err(Over::Gone)
-        }
-    }
 }
 
 fn last_words(end: End) -> &'static str {
@@ -189,30 +310,25 @@ fn last_words(end: End) -> &'static str {
 }
 
 /// Writes frames, unless the websocket is to end meanwhile: a client that does not read must not
-/// hold up its own end.
+/// hold up its own end. Says whether the mailbox has got something meanwhile.
 async fn write_or_end(
     mailbox: &Mailbox<Payload>,
     serial: u64,
-    socket: &mut WebSocket,
-    frames: Vec<String>,
-) -> Result<(), ()> {
-    let mut writing = std::pin::pin!(write(socket, frames));
+    socket: &mut Websocket,
+    frames: &[String],
+) -> Result<bool, ()> {
+    let mut writing = pin!(socket.write(frames));
+    let mut woken = false;
     loop {
         tokio::select! {
             biased;
-            written = writing.as_mut() => return written,
+            written = writing.as_mut() => return written.map(|()| woken).map_err(drop),
             () = mailbox.wake.notified() => {
+                woken = true;
                 if mailbox.has_ended(serial) {
                     return Err(());
                 }
             }
         }
     }
-}
-
-async fn write(socket: &mut WebSocket, frames: Vec<String>) -> Result<(), ()> {
-    for frame in frames {
-        socket.feed(Message::text(frame)).await.map_err(drop)?;
-    }
-    socket.flush().await.map_err(drop)
 }

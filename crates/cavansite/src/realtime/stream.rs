@@ -12,11 +12,11 @@ use cavansite_core::identity::{IdentityService, Session};
 use cavansite_core::store::Store;
 use futures_util::Stream;
 use futures_util::stream::unfold;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, Sleep, sleep};
 
 use super::hub::Hub;
 use super::limits::RESUME_OVERLAP_MS;
-use super::mailbox::{End, Mailbox};
+use super::mailbox::{End, Mailbox, More};
 use super::resume::{self, Reach};
 use super::stream_event::{EventId, StreamEvent};
 use crate::http::{Answering, Lease};
@@ -52,7 +52,13 @@ struct Open {
     lease: Lease,
     /// What is to be written first.
     greeting: Option<String>,
+    /// What is to be sent without waiting.
+    more: More,
     heartbeat: Duration,
+    /// When a heartbeat is due, unless something is sent before.
+    quiet_until: Instant,
+    /// Set again only when it has rung: what is sent moves the heartbeat.
+    timer: Pin<Box<Sleep>>,
     is_over: bool,
     #[expect(dead_code, reason = "held, not read")]
     answering: Option<Answering>,
@@ -83,8 +89,12 @@ pub(super) async fn open(
         let hours = window_ms / 3_600_000;
         greeting = format!(": connected; events of more than {hours} hours ago are left out\n\n");
     }
+    let heartbeat = Duration::from_millis(hub.limits().stream_heartbeat_ms);
     let open = Open {
-        heartbeat: Duration::from_millis(hub.limits().stream_heartbeat_ms),
+        more: More::Kept,
+        heartbeat,
+        quiet_until: Instant::now() + heartbeat,
+        timer: Box::pin(sleep(heartbeat)),
         answering: lease.answering(),
         hub,
         store,
@@ -97,7 +107,7 @@ pub(super) async fn open(
     };
     // Known to the hub first: a revocation from here on is told to it, one before is seen here.
     let ends_at = identity.check_session(&session).await?;
-    open.mailbox.set_end(|_| ends_at);
+    open.hub.move_end(&open.mailbox, |_| ends_at);
     let body = unfold(open, async |mut open| {
         let text = open.next().await?;
         Some((Ok(Bytes::from(text)), open))
@@ -114,29 +124,51 @@ impl Open {
         if self.is_over {
             return None;
         }
-        let heartbeat = Instant::now() + self.heartbeat;
         loop {
-            match self.mailbox.take(self.serial, BATCH_BYTES) {
-                Ok(text) if !text.is_empty() => return Some(text),
-                Ok(_) => {}
-                Err(End::Unauthorized) => return Some(self.end(": the token has ended\n\n")),
-                Err(_) => return None,
+            if self.more == More::Kept {
+                match self.mailbox.take(self.serial, BATCH_BYTES) {
+                    Ok((text, more)) => {
+                        self.more = more;
+                        if !text.is_empty() {
+                            return Some(self.send(text));
+                        }
+                    }
+                    Err(End::Unauthorized) => return Some(self.end(": the token has ended\n\n")),
+                    Err(_) => return None,
+                }
             }
-            match self.catch_up().await {
-                Ok(true) => continue,
-                Ok(false) => {}
-                Err(error) => {
-                    tracing::warn!(%error, "cannot read what an event stream is owed");
-                    return Some(self.end(": try again\n\n"));
+            if self.more == More::InStore {
+                match Box::pin(self.catch_up()).await {
+                    Ok(true) => {
+                        self.more = More::Kept;
+                        continue;
+                    }
+                    Ok(false) => self.more = More::Nothing,
+                    Err(error) => {
+                        tracing::warn!(%error, "cannot read what an event stream is owed");
+                        return Some(self.end(": try again\n\n"));
+                    }
                 }
             }
             tokio::select! {
                 biased;
                 () = self.lease.drained() => return Some(self.end(": the server is stopping\n\n")),
-                () = self.mailbox.wake.notified() => {}
-                () = sleep_until(heartbeat) => return Some(":\n\n".to_owned()),
+                () = self.mailbox.wake.notified() => self.more = More::Kept,
+                () = self.timer.as_mut() => {
+                    let is_due = self.quiet_until <= Instant::now();
+                    let text = is_due.then(|| self.send(":\n\n".to_owned()));
+                    self.timer.as_mut().reset(self.quiet_until);
+                    if text.is_some() {
+                        return text;
+                    }
+                }
             }
         }
+    }
+
+    fn send(&mut self, text: String) -> String {
+        self.quiet_until = Instant::now() + self.heartbeat;
+        text
     }
 
     async fn catch_up(&self) -> Result<bool, Error> {

@@ -68,6 +68,53 @@ async fn a_client_s_events_are_acknowledged_at_once() {
 }
 
 #[tokio::test]
+async fn a_ping_behind_a_push_is_acknowledged_with_the_next_push_and_also_without_one() {
+    let server = TestServer::start().await;
+    let live = Live::start(&server).await;
+    let alice = server.user().await;
+    let chat = server.chat(Ga2024, &alice);
+    let thread = chat.thread_with(&[]).await;
+    let mut socket = live.connect(&alice, "a").await;
+    for (number, text) in [(1, "first"), (2, "second"), (3, "third")] {
+        chat.say(&thread, text).await;
+        let push = socket.push().await;
+        assert_eq!(push.event["messageBody"], text);
+        socket.answer(&push).await;
+        socket
+            .send(&format!("5:{number}+::{{\"name\":\"ping\"}}"))
+            .await;
+        // No push comes before it does.
+        let acknowledged = socket.text().await.unwrap();
+        assert_eq!(acknowledged, format!("6:::{number}+[]"));
+    }
+    socket.send("5:4+::{\"name\":\"ping\"}").await;
+    chat.say(&thread, "fourth").await;
+    let came = [socket.text().await.unwrap(), socket.text().await.unwrap()];
+    assert!(came.contains(&"6:::4+[]".to_owned()), "{came:?}");
+    assert!(
+        came.iter().any(|frame| frame.contains("fourth")),
+        "{came:?}"
+    );
+}
+
+#[tokio::test]
+async fn an_answer_counts_also_where_the_connection_ends_right_behind_it() {
+    let server = TestServer::start().await;
+    let live = Live::start(&server).await;
+    let alice = server.user().await;
+    let chat = server.chat(Ga2024, &alice);
+    let thread = chat.thread_with(&[]).await;
+    let mut socket = live.connect(&alice, "a").await;
+    chat.say(&thread, "answered").await;
+    let push = socket.push().await;
+    socket.answer(&push).await;
+    drop(socket);
+    sleep(Duration::from_millis(300)).await;
+    let mut socket = live.connect(&alice, "a").await;
+    assert!(socket.is_quiet().await);
+}
+
+#[tokio::test]
 async fn what_was_not_answered_is_pushed_again_to_who_comes_back_and_nothing_else() {
     let server = TestServer::start().await;
     let live = Live::start(&server).await;
