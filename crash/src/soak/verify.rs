@@ -160,8 +160,8 @@ impl Check<'_> {
         }
     }
 
-    /// What no list shows: typing, whose time is no version, and read receipts, which come with none
-    /// on streams.
+    /// What no list shows: typing, whose time is no version, and read receipts, which come with
+    /// none on streams.
     fn passing_is_right(&mut self, told: &Told) {
         let is_right = |stay: &Stay| {
             let near = Stay {
