@@ -30,18 +30,13 @@ pub(crate) async fn run(bench: &Bench, options: &Options) -> anyhow::Result<bool
         kills: Duration::ZERO,
         steady: Duration::from_secs(options.seconds),
         round: Duration::from_secs(5),
-        patience: Duration::from_secs(20),
+        patience: Duration::from_secs(15),
         is_quiet: true,
     };
     let folder = bench.dir.join("soak-bites");
     let mut sound = true;
     for (fault, says) in FAULTS {
         let begin = Instant::now();
-        // A dropped event never comes: the time is better spent on the next fault.
-        let plan = Plan {
-            patience: Duration::from_secs(5),
-            ..plan
-        };
         let (outcome, _) = soak(bench, &folder, plan, &[("FAULT_INJECTION", fault)]).await?;
         let found = outcome.faults.iter().find(|found| found.contains(says));
         let seconds = begin.elapsed().as_secs_f64();

@@ -54,6 +54,8 @@ pub(super) struct Device {
     pub(super) epid: String,
     /// What it was told, by thread.
     pub(super) told: RefCell<HashMap<usize, Vec<Told>>>,
+    /// The newest version of each thread that the present connection brought.
+    newest: RefCell<HashMap<usize, u64>>,
     /// From when on it is to be told everything, in milliseconds.
     pub(super) since: Cell<Option<u64>>,
     /// It has stopped and does not come back.
@@ -88,6 +90,7 @@ impl Device {
             temper,
             epid,
             told: RefCell::default(),
+            newest: RefCell::default(),
             since: Cell::new(None),
             has_stopped: Cell::new(false),
             is_connected: Cell::new(false),
@@ -112,6 +115,7 @@ impl Device {
     pub(super) fn connected(&self) {
         let now = now_ms();
         self.is_connected.set(true);
+        self.newest.borrow_mut().clear();
         if self.since.get().is_none() {
             self.since.set(Some(now));
         }
@@ -139,6 +143,12 @@ impl Device {
     /// It was told something.
     pub(super) fn tell(&self, world: &World, thread: usize, told: Told) {
         count(&world.counts.told);
+        if self.kind == Kind::Stream && told.what.is_stored() {
+            let before = self.newest.borrow_mut().insert(thread, told.version);
+            if before.is_some_and(|before| before > told.version) {
+                count(&world.counts.caught_up);
+            }
+        }
         let mut threads = self.told.borrow_mut();
         threads.entry(thread).or_default().push(told);
     }
