@@ -17,6 +17,8 @@ use super::world::{RETRY, World, count, now_ms};
 
 /// How long before the end of a connection what it brought may not have been read.
 const UNREAD_MS: u64 = 2_000;
+/// Who is told something no older is not behind any more, in milliseconds.
+const FRESH_MS: u64 = 1_000;
 /// The receive buffer of those who stop reading, in bytes.
 const SMALL_BUFFER: u32 = 8 * 1024;
 /// How often is looked whether everybody is to be quiet.
@@ -61,9 +63,12 @@ pub(super) struct Device {
     /// It has stopped and does not come back.
     pub(super) has_stopped: Cell<bool>,
     pub(super) is_connected: Cell<bool>,
-    /// From when to when it was not listening, in milliseconds.
-    interruptions: RefCell<Vec<(u64, u64)>>,
-    interrupted_at: Cell<Option<u64>>,
+    /// From when to when it was not connected, in milliseconds.
+    away: RefCell<Vec<(u64, u64)>>,
+    away_since: Cell<Option<u64>>,
+    /// From when to when it was behind: it did not listen, or was told what it had missed.
+    behind: RefCell<Vec<(u64, u64)>>,
+    behind_since: Cell<Option<u64>>,
 }
 
 /// What a device is to do next.
@@ -94,8 +99,10 @@ impl Device {
             since: Cell::new(None),
             has_stopped: Cell::new(false),
             is_connected: Cell::new(false),
-            interruptions: RefCell::default(),
-            interrupted_at: Cell::new(None),
+            away: RefCell::default(),
+            away_since: Cell::new(None),
+            behind: RefCell::default(),
+            behind_since: Cell::new(None),
         }
     }
 
@@ -119,52 +126,64 @@ impl Device {
         if self.since.get().is_none() {
             self.since.set(Some(now));
         }
-        if let Some(at) = self.interrupted_at.take() {
-            self.interruptions.borrow_mut().push((at, now));
+        if let Some(at) = self.away_since.take() {
+            self.away.borrow_mut().push((at, now));
         }
     }
 
     /// It is not listening from now on.
     pub(super) fn interrupted(&self) {
         self.is_connected.set(false);
-        if self.interrupted_at.get().is_none() {
-            self.interrupted_at
-                .set(Some(now_ms().saturating_sub(UNREAD_MS)));
-        }
+        let at = now_ms().saturating_sub(UNREAD_MS);
+        self.away_since.set(self.away_since.get().or(Some(at)));
+        self.fell_behind(at);
+    }
+
+    /// From that time on it may not have been told all that happened.
+    fn fell_behind(&self, at: u64) {
+        self.behind_since.set(self.behind_since.get().or(Some(at)));
     }
 
     /// What it misses now is not owed to it: nobody knows what it has.
     pub(super) fn begin_anew(&self) {
         self.since.set(None);
-        self.interruptions.borrow_mut().clear();
-        self.interrupted_at.set(None);
+        self.away.borrow_mut().clear();
+        self.away_since.set(None);
     }
 
     /// It was told something.
     pub(super) fn tell(&self, world: &World, thread: usize, told: Told) {
         count(&world.counts.told);
+        let now = now_ms();
         if self.kind == Kind::Stream && told.what.is_stored() {
             let before = self.newest.borrow_mut().insert(thread, told.version);
             if before.is_some_and(|before| before > told.version) {
                 count(&world.counts.caught_up);
+                self.fell_behind(told.version.min(now).saturating_sub(UNREAD_MS));
             }
+        }
+        if told.what.is_stored()
+            && told.version + FRESH_MS > now
+            && let Some(since) = self.behind_since.take()
+        {
+            self.behind.borrow_mut().push((since, now));
         }
         let mut threads = self.told.borrow_mut();
         threads.entry(thread).or_default().push(told);
     }
 
-    /// Whether it was not listening at some time between these.
-    pub(super) fn was_interrupted(&self, from: u64, to: u64) -> bool {
-        let interruptions = self.interruptions.borrow();
-        interruptions
-            .iter()
-            .any(|(begin, end)| *end >= from && *begin <= to)
+    /// Whether it was behind at some time between these.
+    pub(super) fn was_behind(&self, from: u64, to: u64) -> bool {
+        let behind = self.behind.borrow();
+        let open = self.behind_since.get().map(|since| (since, u64::MAX));
+        let mut all = behind.iter().copied().chain(open);
+        all.any(|(begin, end)| end >= from && begin <= to)
     }
 
     /// Whether it was away at that time for longer than so many milliseconds.
     pub(super) fn was_away_for(&self, at: u64, longer_than_ms: u64) -> bool {
-        let interruptions = self.interruptions.borrow();
-        interruptions.iter().any(|(begin, end)| {
+        let away = self.away.borrow();
+        away.iter().any(|(begin, end)| {
             end - begin > longer_than_ms && *begin <= at && at <= end + UNREAD_MS
         })
     }
@@ -183,14 +202,12 @@ impl Device {
     /// Stops reading for a while.
     pub(super) async fn stall(&self, world: &World, rng: &mut Rng) {
         count(&world.counts.stalls);
-        let at = now_ms();
+        self.fell_behind(now_ms().saturating_sub(UNREAD_MS));
         let pause = Duration::from_millis(rng.u64(500..6_000));
         let end = Instant::now() + pause;
         while Instant::now() < end && !world.is_quiet.get() {
             sleep(LOOK).await;
         }
-        let begin = at.saturating_sub(UNREAD_MS);
-        self.interruptions.borrow_mut().push((begin, now_ms()));
     }
 }
 

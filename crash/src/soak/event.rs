@@ -200,7 +200,7 @@ pub(super) fn of_stream(data: &str, user: &str, names: &Names) -> Option<(usize,
         What::Receipt(message) => message,
         _ => number(&data["version"])?,
     };
-    let id = mark_of_id(event["id"].as_str()?);
+    let id = self::mark(event["id"].as_str()?);
     let told = Told {
         version,
         what,
@@ -208,10 +208,6 @@ pub(super) fn of_stream(data: &str, user: &str, names: &Names) -> Option<(usize,
         id,
     };
     Some((thread, told))
-}
-
-fn mark_of_id(id: &str) -> u64 {
-    mark(id)
 }
 
 fn number(value: &Value) -> Option<u64> {

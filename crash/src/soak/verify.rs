@@ -10,7 +10,8 @@
 //!   in the end, each change of people and topic. Not owed is what happened before the device
 //!   first connected, after it stopped, or while it was away for longer than the resume window.
 //!   Who was removed and added again may miss what was said before they were added again, if they
-//!   were not listening meanwhile: the store tells of the last stay only.
+//!   were away meanwhile or were still being told what they had missed: the store tells of the last
+//!   stay only.
 
 use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
@@ -278,7 +279,7 @@ impl Check<'_> {
             .iter()
             .position(|stay| stay.right(at, message) == Right::Yes);
         match stay.and_then(|stay| stays.get(stay + 1)) {
-            Some(next) => !device.was_interrupted(at, next.from),
+            Some(next) => !device.was_behind(at, next.from),
             None => stay.is_some(),
         }
     }

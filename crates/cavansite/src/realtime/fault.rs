@@ -40,7 +40,7 @@ pub(super) fn distort(told: Told, everybody: impl FnOnce() -> Vec<UserId>) -> Ve
         return vec![told, held_back];
     }
     state.events += 1;
-    if state.events % ONE_IN != 0 {
+    if !state.events.is_multiple_of(ONE_IN) {
         return vec![told];
     }
     match fault.as_str() {
