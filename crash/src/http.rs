@@ -45,6 +45,11 @@ impl Connection {
         })
     }
 
+    /// Whether it can be asked, as far as is known.
+    pub(crate) fn is_open(&self) -> bool {
+        !self.sender.is_closed()
+    }
+
     /// A request to a path of the chat API, without its version. An error means that the
     /// connection broke: nobody knows what became of the request.
     pub(crate) async fn ask(
@@ -55,29 +60,46 @@ impl Connection {
         headers: &[(&str, &str)],
     ) -> anyhow::Result<Answer> {
         let mark = if path.contains('?') { '&' } else { '?' };
-        let mut request = Request::builder()
-            .method(method)
-            .uri(format!("{path}{mark}api-version={API_VERSION}"))
-            .header(header::HOST, &self.host)
-            .header(header::AUTHORIZATION, &self.authorization);
+        let target = format!("{path}{mark}api-version={API_VERSION}");
+        let authorization = self.authorization.clone();
+        let mut all = vec![(header::AUTHORIZATION.as_str(), authorization.as_str())];
         if body.is_some() {
-            request = request.header(header::CONTENT_TYPE, "application/json");
+            all.push((header::CONTENT_TYPE.as_str(), "application/json"));
         }
-        for (name, value) in headers {
-            request = request.header(*name, *value);
-        }
+        all.extend(headers);
         let body = body.map(|body| Bytes::from(body.to_string()));
-        self.sender.ready().await?;
-        let request = request.body(Full::new(body.unwrap_or_default()))?;
-        let answer = self.sender.send_request(request).await?;
-        let status = answer.status().as_u16();
-        let body = answer.into_body().collect().await?.to_bytes();
+        let (status, body) = self
+            .exchange(method, &target, body.unwrap_or_default(), &all)
+            .await?;
         let body = if body.is_empty() {
             Value::Null
         } else {
             serde_json::from_slice(&body).context("an answer that is no JSON")?
         };
         Ok(Answer { status, body })
+    }
+
+    /// A request as it is given; returns the status and the body of its answer.
+    pub(crate) async fn exchange(
+        &mut self,
+        method: Method,
+        target: &str,
+        body: Bytes,
+        headers: &[(&str, &str)],
+    ) -> anyhow::Result<(u16, Bytes)> {
+        let mut request = Request::builder()
+            .method(method)
+            .uri(target)
+            .header(header::HOST, &self.host);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        self.sender.ready().await?;
+        let request = request.body(Full::new(body))?;
+        let answer = self.sender.send_request(request).await?;
+        let status = answer.status().as_u16();
+        let body = answer.into_body().collect().await?.to_bytes();
+        Ok((status, body))
     }
 
     /// A GET.

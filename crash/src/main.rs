@@ -28,6 +28,7 @@ mod refusals;
 mod report;
 mod script;
 mod server;
+mod soak;
 mod verify;
 
 use server::Site;
@@ -64,6 +65,10 @@ enum Suite {
     Refusals,
     /// A server with planted faults, which must be found
     Bites(bites::Options),
+    /// Users who talk and are told, for long, while much goes wrong; memory is watched
+    Soak(soak::Options),
+    /// A server whose events are planted with faults, which the soak must find
+    SoakBites(soak::BitesOptions),
 }
 
 /// What every suite needs.
@@ -140,6 +145,8 @@ fn run(arguments: &Arguments) -> anyhow::Result<bool> {
             Suite::Failures(options) => failures::run(&bench, options).await,
             Suite::Refusals => refusals::run(&bench).await,
             Suite::Bites(options) => bites::run(&bench, options).await,
+            Suite::Soak(options) => soak::run(&bench, options).await,
+            Suite::SoakBites(options) => soak::run_bites(&bench, options).await,
         }
     })
 }

@@ -1,7 +1,7 @@
 //! The server under test: the real binary on a directory, with or without the preloaded library.
 
 use std::ffi::OsStr;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -29,6 +29,8 @@ pub(crate) struct User {
 pub(crate) struct Site {
     binary: PathBuf,
     folder: PathBuf,
+    /// Where the server listens.
+    listen: SocketAddr,
 }
 
 /// How a start ended.
@@ -77,7 +79,13 @@ impl Site {
         Ok(Self {
             binary: binary.to_owned(),
             folder: std::path::absolute(folder)?,
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
         })
+    }
+
+    /// The same site, whose server listens at that address at each start.
+    pub(crate) fn listening_at(self, listen: SocketAddr) -> Self {
+        Self { listen, ..self }
     }
 
     /// All that belongs to it.
@@ -134,8 +142,8 @@ impl Site {
         }
         let log = std::fs::File::create(self.folder.join("server.log"))?;
         let mut child = self
-            .command(&["serve", "--data", "disk/data", "--listen", "127.0.0.1:0"])
-            .args(["--ready-file", "ready.json"])
+            .command(&["serve", "--data", "disk/data", "--ready-file", "ready.json"])
+            .args(["--listen", &self.listen.to_string()])
             .envs(environment)
             .stdout(log.try_clone()?)
             .stderr(log)
@@ -199,6 +207,11 @@ impl Server {
         let _ = self.child.kill();
         self.child.wait()?;
         Ok(())
+    }
+
+    /// The number of its process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     /// Whether it still runs.

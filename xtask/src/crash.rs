@@ -13,12 +13,14 @@ use crate::workspace::Workspace;
 const LIBRARY: &str = "conformance/powercut/powercut.c";
 
 /// What CI runs, in this order.
-const IN_CI: [(Suite, &[&str]); 5] = [
+const IN_CI: [(Suite, &[&str]); 7] = [
     (Suite::Kills, &["--count", "50"]),
     (Suite::Power, &["--images", "50"]),
     (Suite::Failures, &["--count", "20"]),
     (Suite::Refusals, &[]),
     (Suite::Bites, &["--images", "25"]),
+    (Suite::Soak, &["--seconds", "60"]),
+    (Suite::SoakBites, &[]),
 ];
 
 /// How the server is attacked. Further options are those of `cavansite-crash`.
@@ -34,6 +36,10 @@ pub(crate) enum Crash {
     Refusals(Options),
     /// A server with planted faults, which must be found; --images of each
     Bites(Options),
+    /// Users who talk and are told, for long, while much goes wrong; --seconds
+    Soak(Options),
+    /// A server whose events are planted with faults, which the soak must find; --seconds of each
+    SoakBites(Options),
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -43,6 +49,8 @@ enum Suite {
     Failures,
     Refusals,
     Bites,
+    Soak,
+    SoakBites,
 }
 
 impl Suite {
@@ -53,12 +61,14 @@ impl Suite {
             Self::Failures => "failures",
             Self::Refusals => "refusals",
             Self::Bites => "bites",
+            Self::Soak => "soak",
+            Self::SoakBites => "soak-bites",
         }
     }
 
     /// Builds the server that the suite attacks.
     fn server(self, workspace: &Workspace) -> anyhow::Result<PathBuf> {
-        if let Self::Bites = self {
+        if let Self::Bites | Self::SoakBites = self {
             return faulty_server(workspace);
         }
         build(workspace, &["--release", "--package=cavansite"])?;
@@ -74,6 +84,8 @@ pub(crate) fn run(workspace: &Workspace, crash: Crash) -> anyhow::Result<bool> {
         Crash::Failures(options) => (Suite::Failures, options),
         Crash::Refusals(options) => (Suite::Refusals, options),
         Crash::Bites(options) => (Suite::Bites, options),
+        Crash::Soak(options) => (Suite::Soak, options),
+        Crash::SoakBites(options) => (Suite::SoakBites, options),
     };
     build(workspace, &["--package=cavansite-crash"])?;
     let server = match options.binary {

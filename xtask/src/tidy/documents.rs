@@ -143,10 +143,12 @@ fn missing_proofs(tree: &Tree, document: &str, columns: usize) -> Vec<String> {
 }
 
 /// Whether a Rust file defines a function of this name (its module path is for the reader), or the
-/// crash harness has a suite of that name.
+/// crash harness has a suite of that name; `soak-bites` is `soak/bites`.
 fn is_test(tree: &Tree, name: &str) -> bool {
     if let Some(suite) = name.strip_prefix(ATTACK) {
-        return tree.contains(&format!("crash/src/{suite}.rs"));
+        let module = format!("crash/src/{}", suite.replace('-', "/"));
+        let files = [format!("{module}.rs"), format!("{module}/mod.rs")];
+        return files.iter().any(|file| tree.contains(file));
     }
     let name = name.rsplit("::").next().unwrap_or(name);
     let definition = format!("fn {name}(");
@@ -202,9 +204,13 @@ mod tests {
             missing_tests(&Tree::of(&[
                 ("docs/guarantees.md", &table),
                 ("crash/src/kills.rs", "//! K\n"),
+                ("crash/src/soak/mod.rs", "//! S\n"),
+                ("crash/src/soak/bites.rs", "//! B\n"),
             ]))
         };
-        assert_eq!(faults("`cargo xtask crash kills`"), [""; 0]);
+        for suite in ["kills", "soak", "soak-bites"] {
+            assert_eq!(faults(&format!("`cargo xtask crash {suite}`")), [""; 0]);
+        }
         assert_eq!(
             faults("`cargo xtask crash storms`"),
             ["docs/guarantees.md:3 names cargo xtask crash storms, which no file defines"]

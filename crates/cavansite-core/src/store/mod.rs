@@ -70,6 +70,9 @@ pub struct EventPage {
     pub since: Timestamp,
     /// How many changes at the most, but for those that share the last one's version.
     pub limit: usize,
+    /// What messages may say on it together, in bytes: it ends with the version with which they
+    /// say more.
+    pub bytes: usize,
 }
 
 /// A page of events.

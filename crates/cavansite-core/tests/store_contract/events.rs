@@ -99,7 +99,11 @@ fn words(event: &ThreadEvent) -> String {
 }
 
 async fn again(world: &World, number: u8, since: Timestamp) -> Vec<String> {
-    let page = EventPage { since, limit: 1000 };
+    let page = EventPage {
+        since,
+        limit: 1000,
+        bytes: usize::MAX,
+    };
     let list = world
         .store()
         .list_events(&user(number), page)
@@ -302,16 +306,28 @@ async fn a_page_goes_on_where_the_one_before_ended(world: World) {
     world.pass(1000);
     let whole = again(&world, 2, Timestamp::EPOCH).await;
     assert_eq!(whole.len(), 43);
-    for limit in [1, 2, 7, 42, 43] {
+    let by_number = [1, 2, 7, 42, 43].map(|limit| (limit, usize::MAX));
+    let by_bytes = [0, 1, 9].map(|bytes| (usize::MAX, bytes));
+    for (limit, bytes) in by_number.into_iter().chain(by_bytes) {
         let (mut pieces, mut since) = (Vec::new(), Some(Timestamp::EPOCH));
         while let Some(at) = since {
-            let page = EventPage { since: at, limit };
+            let page = EventPage {
+                since: at,
+                limit,
+                bytes,
+            };
             let list = world.store().list_events(&user(2), page).await.unwrap();
+            // Three threads may have a message of two digits each at one version.
+            let said = list.events.iter().map(|event| match &event.kind {
+                EventKind::MessageReceived(message) => sent(message).content.len(),
+                _ => 0,
+            });
+            assert!(said.sum::<usize>() <= bytes.saturating_add(6), "{bytes}");
             pieces.extend(list.events.iter().map(words));
             assert!(list.rest_since.is_none_or(|rest| rest > at), "no progress");
             since = list.rest_since;
         }
-        assert_eq!(pieces, whole, "{limit}");
+        assert_eq!(pieces, whole, "{limit} {bytes}");
     }
 }
 

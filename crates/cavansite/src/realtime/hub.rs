@@ -527,6 +527,14 @@ impl Hub {
 impl EventSink for Hub {
     fn publish(&self, event: Event) {
         match event {
+            #[cfg(feature = "fault-injection")]
+            Event::Thread { event, audience } => {
+                let everybody = || self.users().keys().cloned().collect();
+                for (event, audience) in super::fault::distort((event, audience), everybody) {
+                    self.tell(&event, &*audience);
+                }
+            }
+            #[cfg(not(feature = "fault-injection"))]
             Event::Thread { event, audience } => self.tell(&event, &*audience),
             Event::Identity(identity) => self.identity_changed(&identity),
             Event::AccessKeys(installation) => self.access_keys_changed(&installation),

@@ -4,6 +4,8 @@
 //! The routes are in `api/realtime.rs`; the wire shapes in the protocol crate. How it works and
 //! why: docs/adr/0006-real-time.md.
 
+#[cfg(feature = "fault-injection")]
+mod fault;
 mod hub;
 mod limits;
 mod mailbox;

@@ -48,6 +48,7 @@ pub(super) async fn catch_up<P: Kept>(
     let page = EventPage {
         since,
         limit: RESUME_PAGE,
+        bytes: hub.limits().kept_bytes_max / 2,
     };
     let list = match store.list_events(&mailbox.user, page).await {
         Ok(list) => list,

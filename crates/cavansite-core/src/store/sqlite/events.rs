@@ -126,8 +126,15 @@ fn list(
         user,
         since: page.since,
         events: Vec::new(),
+        bytes: 0,
     };
+    let mut last = None;
     for (version, thread, row) in keys {
+        if told.bytes > page.bytes && last != Some(version) {
+            rest_since = Some(Timestamp::from_millis(version.min(read_at)));
+            break;
+        }
+        last = Some(version);
         if let Some(membership) = threads.get(&thread) {
             told.tell(thread, membership, version, row)?;
         }
@@ -224,6 +231,8 @@ struct Telling<'a> {
     since: Timestamp,
     /// With the version at which each comes.
     events: Vec<(Version, ThreadEvent)>,
+    /// What their messages say.
+    bytes: usize,
 }
 
 impl Telling<'_> {
@@ -291,6 +300,7 @@ impl Telling<'_> {
         let MessageContent::User(sent) = &message.content else {
             return;
         };
+        self.bytes += sent.content.len();
         let (version, deleted) = (message.version, sent.deleted_at.is_some());
         let came_since = message.created_at >= self.since.max(known.joined_at);
         if changed_at.is_none() {
