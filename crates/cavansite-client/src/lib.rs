@@ -11,6 +11,8 @@ pub mod models;
 mod options;
 mod pager;
 mod pipeline;
+#[cfg(feature = "realtime")]
+pub mod realtime;
 mod response;
 mod retry;
 mod secret;

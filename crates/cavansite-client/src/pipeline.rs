@@ -103,7 +103,7 @@ impl Call {
 }
 
 /// A header's value that is never shown.
-fn sensitive(text: &str) -> Result<HeaderValue> {
+pub(crate) fn sensitive(text: &str) -> Result<HeaderValue> {
     let mut value = HeaderValue::from_str(text).map_err(|_| no_header())?;
     value.set_sensitive(true);
     Ok(value)
@@ -227,16 +227,40 @@ impl Pipeline {
         self.in_span(call, Some(&self.authorization)).await
     }
 
-    /// Sends a request to any address with its own headers and nothing of this client's credential.
+    /// Sends a request to any address with its own headers and nothing of this client's credential,
+    /// in one attempt. Gives the answer whatever its status; [`Self::refusal`] makes it an error.
     #[cfg(feature = "realtime")]
-    #[expect(dead_code, reason = "for the real-time module, which is on its way")]
-    pub(crate) async fn send_raw(&self, call: Call) -> Result<(RawResponse, String)> {
-        self.in_span(call, None).await
+    pub(crate) async fn exchange(
+        &self,
+        mut request: Request,
+        timeout: Duration,
+    ) -> Result<RawResponse> {
+        self.check_is_private(&request.url)?;
+        request.headers.insert(USER_AGENT, self.user_agent.clone());
+        let secrets = request.headers.clone();
+        let answer = within(timeout, self.transport.send(request)).await;
+        answer.map_err(|error| without_secrets(error, &secrets))
+    }
+
+    /// The error that an answer without success to a request with these headers stands for.
+    #[cfg(feature = "realtime")]
+    pub(crate) fn refusal(answer: &RawResponse, headers: &HeaderMap) -> Error {
+        without_secrets(Error::from_response(answer), headers)
+    }
+
+    /// Refuses an address that a server gave for further requests, unless tokens may be sent there.
+    #[cfg(feature = "realtime")]
+    pub(crate) fn check_place(&self, url: &Url) -> Result<()> {
+        if has_more_than_a_place(url) || self.check_is_private(url).is_err() {
+            return Err(Error::data(
+                "the server gave an address that tokens are not sent to",
+            ));
+        }
+        Ok(())
     }
 
     /// Upgrades a connection to any address, with the request's own headers, in one attempt.
     #[cfg(feature = "realtime")]
-    #[expect(dead_code, reason = "for the real-time module, which is on its way")]
     pub(crate) async fn upgrade(&self, mut request: Request) -> Result<crate::Upgraded> {
         self.check_is_private(&request.url)?;
         request.headers.insert(USER_AGENT, self.user_agent.clone());

@@ -117,6 +117,48 @@ impl CommunicationIdentifier {
         }
     }
 
+    /// Whoever that raw id stands for, by the prefixes that the service documents. An id of no such
+    /// kind is [`CommunicationIdentifier::Unknown`].
+    ///
+    /// ```
+    /// use cavansite_client::models::CommunicationIdentifier;
+    ///
+    /// let somebody = CommunicationIdentifier::from_raw_id("4:+112345556789");
+    /// assert!(matches!(somebody, CommunicationIdentifier::PhoneNumber(n) if n.value == "+112345556789"));
+    /// ```
+    pub fn from_raw_id(raw_id: impl Into<String>) -> Self {
+        let raw_id = raw_id.into();
+        let after = |prefix| raw_id.strip_prefix(prefix).map(str::to_owned);
+        let teams_user = |user_id, is_anonymous, cloud| {
+            Self::MicrosoftTeamsUser(MicrosoftTeamsUserIdentifier {
+                user_id,
+                is_anonymous,
+                cloud,
+                raw_id: raw_id.clone(),
+            })
+        };
+        for (prefix, cloud) in [
+            ("8:orgid:", CommunicationCloudEnvironment::Public),
+            ("8:dod:", CommunicationCloudEnvironment::Dod),
+            ("8:gcch:", CommunicationCloudEnvironment::Gcch),
+        ] {
+            if let Some(user_id) = after(prefix) {
+                return teams_user(user_id, false, Some(cloud));
+            }
+        }
+        if let Some(user_id) = after("8:teamsvisitor:") {
+            return teams_user(user_id, true, None);
+        }
+        if let Some(value) = after("4:") {
+            return Self::PhoneNumber(PhoneNumberIdentifier { value, raw_id });
+        }
+        let users = ["8:acs:", "8:gcch-acs:", "8:dod-acs:", "8:spool:"];
+        if users.iter().any(|prefix| raw_id.starts_with(prefix)) {
+            return Self::CommunicationUser(CommunicationUserIdentifier { id: raw_id });
+        }
+        Self::Unknown(UnknownIdentifier { id: raw_id })
+    }
+
     /// The user of the service, if this is one.
     pub fn as_communication_user(&self) -> Option<&CommunicationUserIdentifier> {
         match self {
