@@ -13,6 +13,7 @@ mod outcome;
 mod pages;
 mod plan;
 mod report;
+mod sdk;
 mod send;
 mod server;
 mod setup;
@@ -45,7 +46,9 @@ enum Command {
     Growth(growth::Options),
     /// From exec to the first answered request; memory and size
     Start(start::Options),
-    /// All of these, written to a file
+    /// What the Rust client takes: calls, real-time connections, events
+    Client(sdk::Options),
+    /// All of these but the client's, written to a file
     Report(report::Options),
     /// The floor programs, each in a process of its own (started by the others)
     #[command(subcommand, hide = true)]
@@ -68,6 +71,7 @@ async fn run(command: Command) -> anyhow::Result<()> {
         Command::Pages(plan) => Box::pin(pages::run(&plan)).await?,
         Command::Mixed(plan) => Box::pin(pages::mixed(&plan)).await?,
         Command::Growth(options) => Box::pin(growth::run(&options)).await?,
+        Command::Client(options) => Box::pin(sdk::run(&options)).await?,
         Command::Start(options) => start::run(&options).await?,
         Command::Report(options) => return Box::pin(report::run(options)).await,
         Command::Floor(floor) => return floors::run(floor).await,

@@ -93,15 +93,7 @@ impl Server {
 
     /// Its memory now.
     pub(crate) fn memory(&self) -> anyhow::Result<Memory> {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.ready.pid))?;
-        let bytes = |name| -> anyhow::Result<f64> {
-            let kibibytes = u32::try_from(field(&status, name)?)?;
-            Ok(f64::from(kibibytes) * 1024.0)
-        };
-        Ok(Memory {
-            resident: bytes("VmRSS:")?,
-            anonymous: bytes("RssAnon:")?,
-        })
+        memory(&self.ready.pid.to_string())
     }
 
     /// Asks it to end (SIGTERM) and waits; an exit code other than 0 is an error.
@@ -167,6 +159,19 @@ pub(crate) fn usage(pid: &str) -> anyhow::Result<Usage> {
     })
 }
 
+/// Memory of a process, by its id or `self`.
+pub(crate) fn memory(pid: &str) -> anyhow::Result<Memory> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let bytes = |name| -> anyhow::Result<f64> {
+        let kibibytes = u32::try_from(field(&status, name)?)?;
+        Ok(f64::from(kibibytes) * 1024.0)
+    };
+    Ok(Memory {
+        resident: bytes("VmRSS:")?,
+        anonymous: bytes("RssAnon:")?,
+    })
+}
+
 /// User and system time: the 14th and 15th field. The second, the program's name in brackets,
 /// may hold blanks, so counting begins behind it.
 fn cpu_ticks(stat: &str) -> anyhow::Result<f64> {
@@ -195,13 +200,23 @@ pub(crate) fn pinned(program: &Path, core: Option<usize>) -> Command {
 
 /// Keeps this process (so far one thread) on one core. Returns whether that worked.
 pub(crate) fn pin_self(core: usize) -> bool {
+    pin(&std::process::id().to_string(), core)
+}
+
+/// Keeps the thread that calls on one core. Returns whether that worked.
+pub(crate) fn pin_self_thread(core: usize) -> bool {
+    // `PID/task/TID`.
+    let link = std::fs::read_link("/proc/thread-self");
+    let id = link
+        .as_ref()
+        .ok()
+        .and_then(|link| link.file_name()?.to_str());
+    id.is_some_and(|id| pin(id, core))
+}
+
+fn pin(id: &str, core: usize) -> bool {
     let status = Command::new("taskset")
-        .args([
-            "-c",
-            "-p",
-            &core.to_string(),
-            &std::process::id().to_string(),
-        ])
+        .args(["-c", "-p", &core.to_string(), id])
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .status();

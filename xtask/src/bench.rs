@@ -16,7 +16,9 @@ pub(crate) enum Bench {
     Mixed(Options),
     /// A large store beside a small one
     Growth(Options),
-    /// All of these, written to docs/performance.md
+    /// What the Rust client takes: calls, real-time connections, events
+    Client(Options),
+    /// All of these but the client's, written to docs/performance.md
     Report(Options),
     /// From exec to the first answered request; memory and size
     Start(Options),
@@ -29,6 +31,7 @@ pub(crate) fn run(workspace: &Workspace, bench: Bench) -> anyhow::Result<bool> {
         Bench::Pages(options) => ("pages", options),
         Bench::Mixed(options) => ("mixed", options),
         Bench::Growth(options) => ("growth", options),
+        Bench::Client(options) => ("client", options),
         Bench::Report(options) => ("report", options),
         Bench::Start(options) => ("start", options),
     };

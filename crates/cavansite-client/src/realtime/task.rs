@@ -239,7 +239,6 @@ impl Task {
         loop {
             let old_until = old.as_ref().map(|(_, until)| *until);
             tokio::select! {
-                biased;
                 () = stopped(&mut self.stop) => return Over::Stopped(link, registration),
                 incoming = next(&mut link) => match incoming {
                     Incoming::Move(is_self) if moving.is_none() && old.is_none() => {

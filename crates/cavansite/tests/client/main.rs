@@ -10,6 +10,9 @@ mod harness;
 mod identity;
 mod messages;
 mod people;
+mod proxy;
+mod realtime;
+mod resume;
 mod threads;
 mod transport;
 
