@@ -169,10 +169,9 @@ async fn events(options: &Options, service: &Service) -> anyhow::Result<Vec<Outc
         let (begin, before) = (Instant::now(), server::usage("thread-self")?.cpu_seconds);
         await_messages(&mut events, options.events - 1).await?;
         let used = server::usage("thread-self")?.cpu_seconds - before;
-        let sent = sender
-            .join()
-            .map_err(|_| anyhow::anyhow!("the sender panicked"))?;
-        sent?;
+        let took = begin.elapsed().as_secs_f64();
+        let sent = sent.join();
+        sent.map_err(|_| anyhow::anyhow!("the sender panicked"))??;
         cpu.add(used * 1e6 / f64::from(options.events - 1));
         rate.add(f64::from(options.events - 1) / took);
     }

@@ -78,7 +78,7 @@ async fn the_conversation_goes_as_the_official_client_s() {
 
     timeout(PATIENCE, async {
         while server.seen(Step::Registration).is_empty() {
-            tokio::task::yield_now().await;
+            tokio::time::sleep(Duration::from_millis(10)).await;
         }
     })
     .await
@@ -206,7 +206,7 @@ async fn a_lost_connection_is_made_again_at_once_with_what_the_server_gave_for_t
     assert_eq!(server.seen(Step::Configuration).len(), 1);
     timeout(PATIENCE, async {
         while server.seen(Step::Registration).len() < 2 {
-            tokio::task::yield_now().await;
+            tokio::time::sleep(Duration::from_millis(10)).await;
         }
     })
     .await
