@@ -1,8 +1,8 @@
 //! Follows a thread in real time, through losses of the connection: each message once.
 //!
-//! Wants the variables that `cavansite dev` (or `cavansite env`) exports: the connection string, and
-//! `SSL_CERT_FILE` for the emulator's certificate authority. It creates two users; one talks, the
-//! other listens.
+//! Wants the variables that `cavansite dev` (or `cavansite env`) exports: the connection string,
+//! and `SSL_CERT_FILE` for the emulator's certificate authority. It creates two users; one talks,
+//! the other listens.
 //!
 //! ```sh
 //! eval "$(cavansite env)"

@@ -124,7 +124,10 @@ impl CommunicationIdentifier {
     /// use cavansite_client::models::CommunicationIdentifier;
     ///
     /// let somebody = CommunicationIdentifier::from_raw_id("4:+112345556789");
-    /// assert!(matches!(somebody, CommunicationIdentifier::PhoneNumber(n) if n.value == "+112345556789"));
+    /// let CommunicationIdentifier::PhoneNumber(number) = somebody else {
+    ///     panic!("this is one");
+    /// };
+    /// assert_eq!(number.value, "+112345556789");
     /// ```
     pub fn from_raw_id(raw_id: impl Into<String>) -> Self {
         let raw_id = raw_id.into();

@@ -48,7 +48,8 @@ pub enum ChatEvent {
     },
     /// The connection is there again. What happened meanwhile may be missing: list the messages
     /// since then, and let [`RealtimeEvents::missed`](super::RealtimeEvents::missed) say which of
-    /// them are news. (Cavansite tells again what was missed, for five minutes, so that nothing is.)
+    /// them are news. (Cavansite tells again what was missed, for five minutes, so that nothing
+    /// is.)
     Reconnected {
         /// Since when something may be missing, with a margin; `None` where the server has told
         /// nothing yet that would say.

@@ -1,17 +1,17 @@
 //! Real-time: what happens in a user's threads, as a stream of events.
 //!
 //! [`ChatClient::connect_realtime`] opens it, over the protocol that the official JavaScript SDK
-//! speaks, so that it works with Azure and with Cavansite. One task owns the socket. It answers each
-//! event once the event waits for the program, comes back by itself when the connection is lost, and
-//! asks the credential for another token when the server wants one.
+//! speaks, so that it works with Azure and with Cavansite. One task owns the socket. It answers
+//! each event once the event waits for the program, comes back by itself when the connection is
+//! lost, and asks the credential for another token when the server wants one.
 //!
 //! # Each message once
 //!
 //! Servers repeat what they are not sure a client has; the stream drops what it has yielded before.
 //! What it cannot know of, it says: after [`ChatEvent::Reconnected`] and [`ChatEvent::Lagged`]
 //! events may be missing. List the messages since the time that the marker names, oldest first, and
-//! give each to [`RealtimeEvents::missed`]. It makes an event of those that are news, and the stream
-//! will not yield them again:
+//! give each to [`RealtimeEvents::missed`]. It makes an event of those that are news, and the
+//! stream will not yield them again:
 //!
 //! ```no_run
 //! use cavansite_client::realtime::{ChatEvent, RealtimeEvents};
@@ -52,9 +52,9 @@
 //! }
 //! ```
 //!
-//! What is remembered for that is bounded by [`RealtimeOptions::remembered_events`]; what waits for a
-//! program that reads slowly by [`RealtimeOptions::queue_events`]. Typing, receipts and changes of
-//! threads that are missing can be asked for with the methods that list or get those.
+//! What is remembered for that is bounded by [`RealtimeOptions::remembered_events`]; what waits for
+//! a program that reads slowly by [`RealtimeOptions::queue_events`]. Typing, receipts and changes
+//! of threads that are missing can be asked for with the methods that list or get those.
 
 mod backoff;
 mod event;
@@ -78,6 +78,7 @@ use std::time::Duration;
 
 use futures_util::Stream;
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 pub use event::{
     ChatEvent, ChatMessageDeletedEvent, ChatMessageEditedEvent, ChatMessageReceivedEvent,
@@ -104,8 +105,9 @@ use task::{Dialer, Shared, Task};
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct RealtimeOptions {
-    /// Events that may wait for the program to read them. What comes when so many do is dropped, and
-    /// [`ChatEvent::Lagged`] says so. Beside it, all that wait have at most 8 MiB. Default: 1024.
+    /// Events that may wait for the program to read them. What comes when so many do is dropped,
+    /// and [`ChatEvent::Lagged`] says so. Beside it, all that wait have at most 8 MiB. Default:
+    /// 1024.
     pub queue_events: usize,
     /// Events that are remembered after they were yielded, so that a repetition is dropped; eight
     /// bytes and some each. Default: 16,384.
@@ -175,7 +177,8 @@ impl RealtimeConnection {
     /// The state of the connection now.
     ///
     /// ```no_run
-    /// # async fn example(chat_client: cavansite_client::ChatClient) -> cavansite_client::Result<()> {
+    /// # use cavansite_client::{ChatClient, Result};
+    /// # async fn example(chat_client: ChatClient) -> Result<()> {
     /// use cavansite_client::realtime::RealtimeState;
     ///
     /// let (connection, _events) = chat_client.connect_realtime(None).await?;
@@ -190,7 +193,8 @@ impl RealtimeConnection {
     /// The state of the connection now and whenever it changes.
     ///
     /// ```no_run
-    /// # async fn example(chat_client: cavansite_client::ChatClient) -> cavansite_client::Result<()> {
+    /// # use cavansite_client::{ChatClient, Result};
+    /// # async fn example(chat_client: ChatClient) -> Result<()> {
     /// let (connection, _events) = chat_client.connect_realtime(None).await?;
     /// let mut state = connection.watch_state();
     /// while state.changed().await.is_ok() {
@@ -209,7 +213,8 @@ impl RealtimeConnection {
     /// the same.
     ///
     /// ```no_run
-    /// # async fn example(chat_client: cavansite_client::ChatClient) -> cavansite_client::Result<()> {
+    /// # use cavansite_client::{ChatClient, Result};
+    /// # async fn example(chat_client: ChatClient) -> Result<()> {
     /// let (connection, _events) = chat_client.connect_realtime(None).await?;
     /// connection.close().await;
     /// # Ok(())
@@ -235,9 +240,9 @@ impl fmt::Debug for RealtimeConnection {
 
 /// The events of a user's threads, as they happen.
 ///
-/// It is a [`Stream`], and [`RealtimeEvents::next`] reads it without one. An error is its last item:
-/// the server refuses the credential's tokens for good, or will not have this client any more. All
-/// other trouble passes, and shows as markers. Dropping the stream ends the connection.
+/// It is a [`Stream`], and [`RealtimeEvents::next`] reads it without one. An error is its last
+/// item: the server refuses the credential's tokens for good, or will not have this client any
+/// more. All other trouble passes, and shows as markers. Dropping the stream ends the connection.
 #[must_use = "events are lost unless they are read; dropping the stream ends the connection"]
 pub struct RealtimeEvents(Arc<Shared>);
 
@@ -245,7 +250,8 @@ impl RealtimeEvents {
     /// The next event; `None` when nothing comes any more. Dropping the future loses nothing.
     ///
     /// ```no_run
-    /// # async fn example(chat_client: cavansite_client::ChatClient) -> cavansite_client::Result<()> {
+    /// # use cavansite_client::{ChatClient, Result};
+    /// # async fn example(chat_client: ChatClient) -> Result<()> {
     /// let (_connection, mut events) = chat_client.connect_realtime(None).await?;
     /// while let Some(event) = events.next().await {
     ///     println!("{:?}", event?);
@@ -266,7 +272,8 @@ impl RealtimeEvents {
     /// service about the thread itself are none.
     ///
     /// ```no_run
-    /// # async fn example(chat_client: cavansite_client::ChatClient) -> cavansite_client::Result<()> {
+    /// # use cavansite_client::{ChatClient, Result};
+    /// # async fn example(chat_client: ChatClient) -> Result<()> {
     /// let thread = chat_client.thread_client("19:0123456789abcdef@thread.v2");
     /// let (_connection, mut events) = chat_client.connect_realtime(None).await?;
     /// let message = thread.get_message("1604988732000", None).await?.into_model();
@@ -305,14 +312,15 @@ impl ChatClient {
     /// Opens a real-time connection: a handle of it, and the stream of what happens in all the
     /// user's threads from now on. See the [module](self) for how to get each message once.
     ///
-    /// It returns when the first connection is there. Until then an answer that will not change, and
-    /// a token that the server has refused four times, are errors; other failures are tried again
-    /// for [`RealtimeOptions::connect_timeout`]. Dropping the future is safe.
+    /// It returns when the first connection is there. Until then an answer that will not change,
+    /// and a token that the server has refused four times, are errors; other failures are tried
+    /// again for [`RealtimeOptions::connect_timeout`]. Dropping the future is safe.
     ///
     /// Needs a tokio runtime, on which the task that owns the socket lives.
     ///
     /// ```no_run
-    /// # async fn example(chat_client: cavansite_client::ChatClient) -> cavansite_client::Result<()> {
+    /// # use cavansite_client::{ChatClient, Result};
+    /// # async fn example(chat_client: ChatClient) -> Result<()> {
     /// let (connection, mut events) = chat_client.connect_realtime(None).await?;
     /// while let Some(event) = events.next().await {
     ///     println!("{:?}", event?);
@@ -326,9 +334,10 @@ impl ChatClient {
     ) -> Result<(RealtimeConnection, RealtimeEvents)> {
         let options = options.unwrap_or_default();
         options.check()?;
+        let deadline = Instant::now() + options.connect_timeout;
         let opener = Opener::new(Arc::clone(&self.pipeline), &options).await?;
         let mut dialer = Dialer::new(opener, &options);
-        let first = dialer.first(options.connect_timeout).await?;
+        let first = dialer.first(deadline).await?;
         let shared = Arc::new(Shared {
             queue: Queue::new(&options),
             state: watch::Sender::new(RealtimeState::Connected),

@@ -132,6 +132,7 @@ impl Opener {
             .clear()
             .append_pair("api-version", CONFIGURATION_VERSION);
         let call = Call::new("connect_realtime", Method::GET, url);
+        let call = call.timeout(Some(options.connect_timeout));
         let (answer, _) = pipeline.send(call).await?;
         let configuration: Configuration = pipeline::read(short(&answer)?)?;
         let place = |text: &str| {

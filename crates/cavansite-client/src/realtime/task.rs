@@ -92,8 +92,7 @@ impl Dialer {
     }
 
     /// Makes the first connection.
-    pub(super) async fn first(&mut self, patience: Duration) -> Result<Open> {
-        let deadline = Instant::now() + patience;
+    pub(super) async fn first(&mut self, deadline: Instant) -> Result<Open> {
         let mut last = None;
         let dialing = async {
             loop {
@@ -256,8 +255,8 @@ impl Task {
                 moved = finish(moving.as_mut()) => {
                     moving = None;
                     if let Some((opener, open)) = moved {
+                        registration = Registration::new(&opener, &open.address, open.ttl);
                         self.dialer.opener = opener;
-                        registration = Registration::new(&self.dialer.opener, &open.address, open.ttl);
                         self.hear(&open);
                         let before = std::mem::replace(&mut link, Box::new(open.link));
                         old = Some((before, Instant::now() + OLD_CONNECTION));

@@ -7,7 +7,9 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use tokio::time::{Instant, timeout};
 
-use crate::server::{DATE_SECONDS, PATIENCE, Server, Step, answer, message, next, number};
+use crate::server::{
+    DATE_SECONDS, PATIENCE, Server, Step, allocation, answer, as_json, message, next, number,
+};
 
 /// The mocked server's clock, less the margin of markers.
 fn before_connecting() -> Timestamp {
@@ -415,6 +417,48 @@ async fn a_service_that_will_not_have_the_client_any_more_ends_the_stream() {
     );
     assert!(events.next().await.is_none());
     assert_eq!(server.seen(Step::Allocation).len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_allocation_may_say_so_too() {
+    let server = Server::new();
+    let (client, _) = server.client();
+    server.on(Step::Allocation, |_| {
+        let mut refusal = answer(403, "text/plain", "");
+        let one = http::HeaderValue::from_static("1");
+        refusal
+            .headers
+            .insert("x-trouter-skypetoken-deprecated", one);
+        Some(Ok(refusal))
+    });
+    let error = client.connect_realtime(None).await.unwrap_err();
+    assert_eq!(error.kind(), &cavansite_client::ErrorKind::Realtime);
+    assert_eq!(server.seen(Step::Allocation).len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_server_gave_to_come_back_with_is_dropped_an_hour_before_it_expires() {
+    for (minutes, is_brought_back) in [(59, false), (61, true)] {
+        let server = Server::new();
+        server.on(Step::Allocation, move |_| {
+            let mut body = allocation();
+            let left = jiff::SignedDuration::from_mins(minutes);
+            let expires = Timestamp::now().checked_add(left).unwrap();
+            body["connectparams"]["se"] = json!(expires.as_millisecond().to_string());
+            Some(Ok(as_json(&body)))
+        });
+        let (_connection, _events, socket) = server.connected(None).await;
+        drop(socket);
+        let _socket = server.greeted_socket().await;
+        let second = &server.seen(Step::Allocation)[1];
+        assert_eq!(second.parameter("mark").is_some(), is_brought_back);
+        let host = if is_brought_back {
+            "socket.test"
+        } else {
+            "trouter.test"
+        };
+        assert!(second.url.contains(host), "{}", second.url);
+    }
 }
 
 #[tokio::test(start_paused = true)]

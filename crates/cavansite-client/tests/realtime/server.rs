@@ -26,7 +26,7 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::Role;
 
 /// More than any wait of the client; time is paused, so that it costs nothing.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(600);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(10);
 pub(crate) const ENDPOINT: &str = "https://chat.test";
 /// When the mocked server's clock stands, as its `Date` says.
 pub(crate) const DATE: &str = "Mon, 23 Nov 2026 07:00:00 GMT";
