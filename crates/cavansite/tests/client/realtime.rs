@@ -13,9 +13,9 @@ use cavansite_client::realtime::{
     ThreadDeletionReason,
 };
 use cavansite_client::{
-    ChatApiVersion, CreateChatThreadOptions, RefreshingTokenCredential, SendChatMessageOptions,
-    SendTypingNotificationOptions, StaticTokenCredential, Timestamp, UpdateChatMessageOptions,
-    UpdateChatThreadOptions,
+    ChatApiVersion, ChatClient, ChatThreadClient, CreateChatThreadOptions,
+    RefreshingTokenCredential, SendChatMessageOptions, SendTypingNotificationOptions,
+    StaticTokenCredential, Timestamp, UpdateChatMessageOptions, UpdateChatThreadOptions,
 };
 use futures_util::TryStreamExt as _;
 use tokio::time::timeout;
@@ -61,67 +61,101 @@ fn to_the_second(time: Option<Timestamp>) -> Timestamp {
 /// Text that is hard to carry: what JSON, `unescape()` and HTML would each take for theirs.
 const HOSTILE: &str = "%22 %u0041 \\u0025 \" \\ <b> \u{1F427} 100%";
 
-#[tokio::test]
-async fn all_ten_events_say_what_rest_says() {
-    let service = Service::start();
-    let version = ChatApiVersion::V2025_03_15;
-    let (ada_id, ada) = service.person(version).await;
-    let (ben_id, ben) = service.person(version).await;
-    let (cem_id, _) = service.person(version).await;
-    let [ada_id, ben_id, cem_id] = [ada_id, ben_id, cem_id].map(CommunicationIdentifier::from);
-    let (_connection, mut events) = ben.connect_realtime(None).await.unwrap();
-    assert_eq!(next(&mut events).await, ChatEvent::Connected);
+/// Ada's thread, and what Ben is told of it.
+struct Stage {
+    ada_id: CommunicationIdentifier,
+    ben_id: CommunicationIdentifier,
+    ada: ChatClient,
+    thread: ChatThreadClient,
+    bens_thread: ChatThreadClient,
+    events: RealtimeEvents,
+    service: Service,
+}
 
-    // Created.
-    let ben_takes_part = ChatParticipant::new(&ben_id)
-        .with_display_name(HOSTILE)
-        .with_metadata(pairs("role", HOSTILE));
-    let policy = ChatRetentionPolicy::ThreadCreationDate {
-        delete_thread_after_days: 60,
-    };
-    let options = CreateChatThreadOptions::default()
-        .with_participant(ben_takes_part)
-        .with_metadata(pairs("x", HOSTILE))
-        .with_retention_policy(policy);
-    let created = ada.create_thread(HOSTILE, Some(options)).await.unwrap();
-    let of_rest = created.into_model().chat_thread;
-    let thread = ada.thread_client(&*of_rest.id);
-    let bens_thread = ben.thread_client(&*of_rest.id);
-    let listed: Vec<ChatParticipant> = thread
-        .list_participants(None)
-        .unwrap()
-        .try_collect()
-        .await
-        .unwrap();
-    let ChatEvent::ThreadCreated(event) = next(&mut events).await else {
-        panic!()
-    };
-    assert_eq!(event.thread_id, of_rest.id);
-    assert_eq!(event.properties.topic, of_rest.topic);
-    assert_eq!(event.properties.metadata, of_rest.metadata);
-    assert_eq!(event.properties.retention_policy, of_rest.retention_policy);
-    assert_eq!(to_the_second(event.created_on), of_rest.created_on);
-    assert_eq!(
-        Some(&event.created_by.identifier),
-        of_rest.created_by.as_ref()
-    );
-    let by_id = |people: &[ChatParticipant]| {
-        let mut people: Vec<_> = people
-            .iter()
-            .map(|one| {
-                let name = one.display_name.clone().unwrap_or_default();
-                (
-                    one.identifier.raw_id().to_owned(),
-                    name,
-                    one.metadata.clone(),
-                )
-            })
-            .collect();
-        people.sort();
-        people
-    };
-    assert_eq!(by_id(&event.participants), by_id(&listed));
-    assert_eq!(event.participants.len(), 2);
+const VERSION: ChatApiVersion = ChatApiVersion::V2025_03_15;
+
+impl Stage {
+    /// Up to Ben's being told of the thread, which is the same as Ada is told.
+    async fn set() -> Self {
+        let service = Service::start();
+        let (ada_id, ada) = service.person(VERSION).await;
+        let (ben_id, ben) = service.person(VERSION).await;
+        let [ada_id, ben_id] = [ada_id, ben_id].map(CommunicationIdentifier::from);
+        let (_, mut events) = ben.connect_realtime(None).await.unwrap();
+        assert_eq!(next(&mut events).await, ChatEvent::Connected);
+        let ben_takes_part = ChatParticipant::new(&ben_id)
+            .with_display_name(HOSTILE)
+            .with_metadata(pairs("role", HOSTILE));
+        let policy = ChatRetentionPolicy::ThreadCreationDate {
+            delete_thread_after_days: 60,
+        };
+        let options = CreateChatThreadOptions::default()
+            .with_participant(ben_takes_part)
+            .with_metadata(pairs("x", HOSTILE))
+            .with_retention_policy(policy);
+        let created = ada.create_thread(HOSTILE, Some(options)).await.unwrap();
+        let of_rest = created.into_model().chat_thread;
+        let thread = ada.thread_client(&*of_rest.id);
+        let bens_thread = ben.thread_client(&*of_rest.id);
+        let listed: Vec<ChatParticipant> = thread
+            .list_participants(None)
+            .unwrap()
+            .try_collect()
+            .await
+            .unwrap();
+        let ChatEvent::ThreadCreated(event) = next(&mut events).await else {
+            panic!()
+        };
+        assert_eq!(event.thread_id, of_rest.id);
+        assert_eq!(event.properties.topic, of_rest.topic);
+        assert_eq!(event.properties.metadata, of_rest.metadata);
+        assert_eq!(event.properties.retention_policy, of_rest.retention_policy);
+        assert_eq!(to_the_second(event.created_on), of_rest.created_on);
+        assert_eq!(
+            Some(&event.created_by.identifier),
+            of_rest.created_by.as_ref()
+        );
+        let by_id = |people: &[ChatParticipant]| {
+            let mut people: Vec<_> = people
+                .iter()
+                .map(|one| {
+                    let name = one.display_name.clone().unwrap_or_default();
+                    (
+                        one.identifier.raw_id().to_owned(),
+                        name,
+                        one.metadata.clone(),
+                    )
+                })
+                .collect();
+            people.sort();
+            people
+        };
+        assert_eq!(by_id(&event.participants), by_id(&listed));
+        assert_eq!(event.participants.len(), 2);
+
+        Self {
+            ada_id,
+            ben_id,
+            ada,
+            thread,
+            bens_thread,
+            events,
+            service,
+        }
+    }
+}
+
+#[tokio::test]
+async fn events_of_messages_say_what_rest_says() {
+    let Stage {
+        ada_id,
+        ben_id,
+        thread,
+        bens_thread,
+        mut events,
+        service: _service,
+        ..
+    } = Stage::set().await;
 
     // Received.
     let options = SendChatMessageOptions::default()
@@ -170,6 +204,40 @@ async fn all_ten_events_say_what_rest_says() {
     assert_eq!(Some(to_the_second(event.edited_on)), of_rest.edited_on);
     assert_eq!(events.missed(thread.thread_id(), &of_rest), None);
 
+    // Deleted.
+    thread.delete_message(&id, None).await.unwrap();
+    let of_rest = bens_thread
+        .get_message(&id, None)
+        .await
+        .unwrap()
+        .into_model();
+    let ChatEvent::MessageDeleted(event) = next(&mut events).await else {
+        panic!()
+    };
+    assert_eq!((&event.id, &event.version), (&of_rest.id, &of_rest.version));
+    assert_eq!(Some(to_the_second(event.deleted_on)), of_rest.deleted_on);
+    assert_eq!(event.sender, ada_id);
+    assert_eq!(events.missed(thread.thread_id(), &of_rest), None);
+}
+
+#[tokio::test]
+async fn typing_and_receipts_say_what_rest_says() {
+    let Stage {
+        ada_id,
+        ben_id,
+        thread,
+        bens_thread,
+        mut events,
+        service: _service,
+        ..
+    } = Stage::set().await;
+    let sent = thread.send_message("hello", None).await.unwrap();
+    let id = sent.into_model().id;
+    assert!(matches!(
+        next(&mut events).await,
+        ChatEvent::MessageReceived(_)
+    ));
+
     // Typing.
     let options = SendTypingNotificationOptions::default().with_sender_display_name(HOSTILE);
     thread
@@ -193,21 +261,18 @@ async fn all_ten_events_say_what_rest_says() {
     assert_eq!(event.chat_message_id, receipts[0].chat_message_id);
     assert_eq!(event.sender, receipts[0].sender);
     assert_eq!(to_the_second(event.read_on), receipts[0].read_on);
+}
 
-    // Deleted.
-    thread.delete_message(&id, None).await.unwrap();
-    let of_rest = bens_thread
-        .get_message(&id, None)
-        .await
-        .unwrap()
-        .into_model();
-    let ChatEvent::MessageDeleted(event) = next(&mut events).await else {
-        panic!()
-    };
-    assert_eq!((&event.id, &event.version), (&of_rest.id, &of_rest.version));
-    assert_eq!(Some(to_the_second(event.deleted_on)), of_rest.deleted_on);
-    assert_eq!(event.sender, ada_id);
-    assert_eq!(events.missed(thread.thread_id(), &of_rest), None);
+#[tokio::test]
+async fn events_of_threads_and_people_say_what_rest_says() {
+    let Stage {
+        ada_id,
+        ada,
+        thread,
+        mut events,
+        service,
+        ..
+    } = Stage::set().await;
 
     // Changed.
     let options = UpdateChatThreadOptions::default()
@@ -224,6 +289,8 @@ async fn all_ten_events_say_what_rest_says() {
     assert_eq!(event.updated_by.identifier, ada_id);
 
     // Added and removed.
+    let (cem_id, _) = service.person(VERSION).await;
+    let cem_id = CommunicationIdentifier::from(cem_id);
     let history = Timestamp::from_second(1_600_000_000).unwrap();
     let cem = ChatParticipant::new(&cem_id)
         .with_display_name("Cem %41")
