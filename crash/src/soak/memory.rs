@@ -14,7 +14,8 @@ impl Samples {
         Ok(())
     }
 
-    /// The medians of the first and of the last tenth of what was read from that time on.
+    /// The medians of the first and of the last third of what was read from that time on: a third has
+    /// several rounds, of which each ends with another amount waiting for slow clients.
     pub(super) fn ends(&self, from: Instant) -> Option<(u32, u32)> {
         let read: Vec<u32> = self
             .0
@@ -22,10 +23,10 @@ impl Samples {
             .filter(|(at, _)| *at >= from)
             .map(|(_, kib)| *kib)
             .collect();
-        let tenth = read.len().div_ceil(10);
+        let third = read.len().div_ceil(3);
         Some((
-            median(read.get(..tenth)?)?,
-            median(read.get(read.len() - tenth..)?)?,
+            median(read.get(..third)?)?,
+            median(read.get(read.len() - third..)?)?,
         ))
     }
 }
@@ -56,8 +57,8 @@ mod tests {
         let at = |seconds| begin + Duration::from_secs(seconds);
         let samples = (0..30).map(|second| (at(second.into()), 100 + second));
         let samples = Samples(samples.collect());
-        assert_eq!(samples.ends(at(0)), Some((101, 128)));
-        assert_eq!(samples.ends(at(10)), Some((111, 129)));
+        assert_eq!(samples.ends(at(0)), Some((105, 125)));
+        assert_eq!(samples.ends(at(10)), Some((113, 126)));
         assert_eq!(samples.ends(at(40)), None);
     }
 }

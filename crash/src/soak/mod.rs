@@ -65,7 +65,7 @@ const SAMPLE: Duration = Duration::from_millis(500);
 /// Resident memory may grow by so many percent after the warm-up.
 const GROWTH_PERCENT_MAX: f64 = 5.0;
 /// In less than this, in seconds, what grows is warm-up: memory is reported alone.
-const MEMORY_SECONDS_MIN: u64 = 300;
+const MEMORY_SECONDS_MIN: u64 = 900;
 
 /// Options of `soak`.
 #[derive(Debug, clap::Args)]
@@ -311,8 +311,9 @@ async fn rounds(
             );
         }
     }
-    // The first quarter is warm-up.
-    outcome.memory = steady_since.and_then(|at| samples.borrow().ends(at + plan.steady / 4));
+    // The first half is warm-up: the resume window has passed several times, and five connections
+    // to the database have filled their caches.
+    outcome.memory = steady_since.and_then(|at| samples.borrow().ends(at + plan.steady / 2));
     Ok(outcome)
 }
 
