@@ -1,8 +1,8 @@
 //! The fan-out floor: a frame is written to each of many TLS connections, and nothing else is done.
 //!
-//! One task writes to all of them, which is cheaper than a task for each; what waits when it comes
-//! to write leaves in one piece, as it does with the server. A connection says in its first byte
-//! whether it is to be written to or tells of messages.
+//! One task writes to all of them, which is cheaper than a task for each. Each frame is a TLS record
+//! and a write of its own: what a server that gathers what waits saves is its own merit. A connection
+//! says in its first byte whether it is to be written to or tells of messages.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -74,31 +74,25 @@ async fn serve(
     }
 }
 
-/// Writes what waits to all, again and again.
+/// Writes each message to all.
 async fn write(mut told: UnboundedReceiver<Told>, frame_bytes: usize) -> anyhow::Result<()> {
     let mut receivers = Vec::new();
-    let mut buffer = Vec::new();
-    while let Some(first) = told.recv().await {
-        buffer.clear();
-        let mut next = Some(first);
-        while let Some(one) = next {
-            match one {
-                Told::Receiver(mut receiver) => {
-                    receiver.write_all(&[RECEIVER]).await?;
+    while let Some(told) = told.recv().await {
+        match told {
+            Told::Receiver(mut receiver) => {
+                receiver.write_all(&[RECEIVER]).await?;
+                receiver.flush().await?;
+                receivers.push(receiver);
+            }
+            Told::Message(number) => {
+                let frame = wire::floor_frame(number, frame_bytes);
+                let frame = frame.context("the size of a frame")?;
+                for receiver in &mut receivers {
+                    receiver.write_all(frame.as_ref()).await?;
+                    // What is written may have been taken by TLS and not have left yet.
                     receiver.flush().await?;
-                    receivers.push(receiver);
-                }
-                Told::Message(number) => {
-                    let frame = wire::floor_frame(number, frame_bytes);
-                    buffer.extend(frame.context("the size of a frame")?);
                 }
             }
-            next = told.try_recv().ok();
-        }
-        for receiver in receivers.iter_mut().filter(|_| !buffer.is_empty()) {
-            receiver.write_all(&buffer).await?;
-            // What is written may have been taken by TLS and not have left yet.
-            receiver.flush().await?;
         }
     }
     Ok(())
