@@ -7,6 +7,7 @@ which are started anew then, show that nothing else is needed.
     python events.py --state STATE --results RESULTS PHASE...
 """
 
+import functools
 import os
 import queue
 import subprocess
@@ -86,7 +87,7 @@ def conversation(checks, state):
     return checks, state, identity
 
 
-def listen(told):
+def listen(told, phase):
     checks, state, identity = told
     endpoint = os.environ["COMMUNICATION_SERVICES_ENDPOINT"]
     users, tokens = zip(*(identity.create_user_and_token(["chat"]) for _ in range(2)))
@@ -102,7 +103,7 @@ def listen(told):
         )
         thread = clients[0].get_chat_thread_client(created.chat_thread.id)
         for name, example in examples.items():
-            checks.section(f"docs/events.md, {name}")
+            checks.section(f"{phase}: docs/events.md, {name}")
             checks.holds("the example is told of messages", lambda: beats(thread, example))
             message = thread.send_message("\u00a1hola, \u4f60\u597d! \"%22\"")
             wanted = [PREFIX + "ChatMessageReceived"]
@@ -143,4 +144,7 @@ def beats(thread, example):
 
 
 if __name__ == "__main__":
-    run_script(conversation, {"before": [listen], "after": [listen]})
+    run_script(
+        conversation,
+        {phase: [functools.partial(listen, phase=phase)] for phase in ("before", "after")},
+    )

@@ -11,13 +11,12 @@
 // `once` expects each message once; `twice`, against a server where repeats are not recognised, expects
 // some of them twice, which shows that the proxy really loses answers.
 
-import { appendFileSync } from "node:fs";
 import { connect, createServer } from "node:net";
 import { createInterface } from "node:readline";
-import { parseArgs } from "node:util";
 import { AzureCommunicationTokenCredential } from "@azure/communication-common";
 import { ChatClient } from "@azure/communication-chat";
 import { CommunicationIdentityClient } from "@azure/communication-identity";
+import { checks, finish, phases } from "../checks.mjs";
 
 const MESSAGES = 200;
 const LOST_EVERY = 3;
@@ -29,18 +28,9 @@ const APPLICATION_DATA = 23;
 // For the server to have done what it was asked before the connection goes.
 const GRACE_MS = 30;
 
-const { values, positionals } = parseArgs({
-  options: { state: { type: "string" }, results: { type: "string" } },
-  allowPositionals: true,
-});
-const [phase] = positionals;
+const [phase] = phases;
+checks.section = phase;
 const endpoint = new URL(process.env.COMMUNICATION_SERVICES_ENDPOINT);
-
-function record(check, passed, detail) {
-  const outcome = { section: phase, check, outcome: passed ? "pass" : "fail" };
-  if (!passed) outcome.detail = detail;
-  appendFileSync(values.results, JSON.stringify(outcome) + "\n");
-}
 
 /** Counts the records of a TLS stream that carry application data. */
 function recordCounter() {
@@ -118,7 +108,7 @@ for (let n = 0; n < MESSAGES; n += 1) {
     const { id } = await thread.sendMessage({ content: `message ${n}` });
     sent.push(id);
   } catch (error) {
-    record(`message ${n} is sent in the end`, false, String(error));
+    checks.record(`message ${n} is sent in the end`, false, String(error));
   }
 }
 
@@ -132,12 +122,12 @@ const doubled = contents.length - distinct.size;
 console.error(
   `${phase}: ${contents.length} messages for ${MESSAGES} sends, ${cuts} answers lost, ${kills} kills`,
 );
-record("no message is missing", missing === 0, `${missing} are`);
+checks.record("no message is missing", missing === 0, `${missing} are`);
 if (phase === "once") {
-  record("no message is there twice", doubled === 0, `${doubled} are`);
-  record("each send is answered with an id of its own", new Set(sent).size === MESSAGES, "not so");
-  record("the server was killed ten times", kills === KILLS, `${kills} times`);
+  checks.record("no message is there twice", doubled === 0, `${doubled} are`);
+  checks.record("each send is answered with an id of its own", new Set(sent).size === MESSAGES, "not so");
+  checks.record("the server was killed ten times", kills === KILLS, `${kills} times`);
 } else {
-  record("without the recognition of repeats some are there twice", doubled > 0, "none is");
+  checks.record("without the recognition of repeats some are there twice", doubled > 0, "none is");
 }
-process.exit(0);
+finish();

@@ -14,6 +14,9 @@ use crate::workspace::Workspace;
 /// Written last, with what the environment was made from; without it there is no environment.
 const MARK: &str = "made-from";
 
+/// The names under which systems have Chromium.
+const BROWSERS: [&str; 4] = ["chromium", "chromium-browser", "google-chrome", "chrome"];
+
 /// An environment, or the reason why this machine cannot have it.
 #[derive(Debug)]
 pub(crate) enum Environment {
@@ -95,6 +98,25 @@ pub(crate) fn npm(
     }
     std::fs::write(folder.join(MARK), wanted)?;
     Ok(Environment::Ready { program, folder })
+}
+
+/// Chromium, and what its trust in a local CA is set with; or the reason why there is none.
+pub(crate) fn browser(install: bool) -> Result<PathBuf, String> {
+    let found = || BROWSERS.iter().find_map(|name| on_path(name));
+    let complete = || found().filter(|_| on_path("certutil").is_some());
+    if complete().is_none() && install {
+        apt_install(&["chromium", "libnss3-tools"]);
+    }
+    let browser = found().ok_or("no Chromium is installed (Debian: chromium)")?;
+    on_path("certutil").ok_or("certutil is not installed (Debian: libnss3-tools)")?;
+    Ok(browser)
+}
+
+/// Where a program of that name is.
+fn on_path(name: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    let mut places = std::env::split_paths(&path).map(|folder| folder.join(name));
+    places.find(|place| place.is_file())
 }
 
 fn is_made_from(folder: &Path, wanted: &str) -> bool {

@@ -74,6 +74,24 @@ pub(super) fn write(outcomes: &[Outcome]) -> anyhow::Result<String> {
     Ok(text)
 }
 
+/// What is expected from now on: of the suites that ran what was found, of the others what was
+/// expected of them before, in the order of the suites.
+pub(super) fn take(
+    expected: Vec<Outcome>,
+    found: &[Outcome],
+    ran: &BTreeSet<&str>,
+    suites: &[&str],
+) -> Vec<Outcome> {
+    let kept = expected
+        .into_iter()
+        .filter(|outcome| !ran.contains(outcome.suite.as_str()));
+    let mut all: Vec<Outcome> = kept.chain(found.iter().cloned()).collect();
+    all.retain(|outcome| suites.contains(&outcome.suite.as_str()));
+    // Stable: within a suite the order is that of its checks.
+    all.sort_by_key(|outcome| suites.iter().position(|suite| *suite == outcome.suite));
+    all
+}
+
 /// How what was found differs from what is expected, of the suites that ran: new passes, new
 /// failures, checks that are missing, unknown or there twice.
 pub(super) fn differences(
@@ -117,7 +135,8 @@ pub(super) fn matrix(outcomes: &[Outcome], titles: &[(&str, &str)]) -> String {
          The runs: **dev** is `cavansite dev`; **serve** is `cavansite serve --data`, killed with\n\
          SIGKILL and started again in the middle of the conversation.\n\n\
          Made by `cargo xtask conformance --write` from what it found; `cargo xtask conformance`\n\
-         runs everything again and fails when an outcome differs, for better or worse.\n\n\
+         runs everything again and fails when an outcome differs, for better or worse. Where\n\
+         there is no browser it leaves out what needs one, which `--all` takes for a failure.\n\n\
          The official tests that fail are those of what Cavansite has no part of: those with\n\
          `token_credential` in their name take a token of Microsoft Entra for the access key, and\n\
          those with `teams_user` exchange a token of a Microsoft Teams user.\n",
@@ -226,6 +245,21 @@ mod tests {
     fn a_suite_that_could_not_run_is_no_difference() {
         let expected = [outcome("a", Verdict::Pass)];
         assert_eq!(differences(&expected, &[], &BTreeSet::new()), [""; 0]);
+    }
+
+    #[test]
+    fn taking_what_was_found_keeps_what_is_expected_of_other_suites() {
+        let of = |suite: &str, check: &str| Outcome {
+            suite: suite.to_owned(),
+            ..outcome(check, Verdict::Pass)
+        };
+        let expected = vec![of("a", "old"), of("gone", "x"), of("b", "kept")];
+        let found = [of("a", "second"), of("a", "first")];
+        let taken = take(expected, &found, &BTreeSet::from(["a"]), &["b", "a"]);
+        assert_eq!(
+            taken,
+            [of("b", "kept"), of("a", "second"), of("a", "first")]
+        );
     }
 
     #[test]

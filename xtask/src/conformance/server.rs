@@ -1,5 +1,6 @@
 //! The server under test: the release binary, started and ended as a user would.
 
+use std::ffi::OsString;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -99,12 +100,18 @@ impl Server {
     }
 
     /// A command that runs with nothing but what `cavansite env` exports, taken over by a shell
-    /// as the documents tell the user to.
+    /// as the documents tell the user to, and with `cavansite` among the commands.
     pub(crate) fn client(&self, program: &Path) -> Command {
+        let mut path = self
+            .binary
+            .parent()
+            .map_or_else(OsString::new, OsString::from);
+        path.push(":");
+        path.push(std::env::var_os("PATH").unwrap_or_default());
         let mut command = Command::new("/bin/sh");
         command
             .env_clear()
-            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+            .env("PATH", path)
             .arg("-c")
             .arg(TAKE_OVER)
             .arg(&self.binary)

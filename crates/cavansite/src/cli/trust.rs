@@ -7,6 +7,7 @@ use std::process::{Command, Stdio};
 
 use super::{Failure, RunningServer, say};
 use crate::directories;
+use crate::platform;
 use crate::ready::FindError;
 use crate::tls::CA_FILE;
 
@@ -132,6 +133,8 @@ fn trust_java(ca: &Path, store: &Path) -> Result<(), Failure> {
 }
 
 fn trust_nss(ca: &Path, database: &Path) -> Result<(), Failure> {
+    // certutil makes the database, but not its folder.
+    platform::create_private_directory(database)?;
     let mut database_argument = OsString::from("sql:");
     database_argument.push(database);
     run(

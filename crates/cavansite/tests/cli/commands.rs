@@ -184,6 +184,21 @@ fn a_java_trust_store_takes_the_ca_twice() {
 }
 
 #[test]
+fn an_nss_database_is_made_where_there_is_none() {
+    if Command::new("certutil").arg("-H").output().is_err() {
+        eprintln!("skipped: there is no certutil");
+        return;
+    }
+    let home = Home::new();
+    let _server = home.start(&["dev"]);
+    for _ in 0..2 {
+        let trusted = home.run(&["trust", "--nss", ".pki/nssdb"]);
+        assert!(trusted.status.success(), "{trusted:?}");
+    }
+    assert!(home.path(".pki/nssdb/cert9.db").exists());
+}
+
+#[test]
 fn where_trust_may_not_it_prints_the_command() {
     let home = Home::new();
     let _server = home.start(&["dev"]);
