@@ -5,6 +5,7 @@
 //! part that is skipped all the same is a failure.
 
 use std::io::IsTerminal as _;
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -12,7 +13,10 @@ use clap::Args;
 
 use crate::conformance;
 use crate::crash;
+use crate::package;
 use crate::process;
+use crate::public_api;
+use crate::specs;
 use crate::tidy;
 use crate::workspace::Workspace;
 
@@ -25,6 +29,9 @@ pub(crate) struct Options {
     /// Run these parts only, separated by commas
     #[arg(long, value_delimiter = ',', value_enum)]
     only: Vec<Part>,
+    /// Where the published OpenAPI documents are; without it nothing is compared with them
+    #[arg(long)]
+    specs: Option<PathBuf>,
 }
 
 /// What CI does, in this order: what fails fastest comes first.
@@ -34,19 +41,25 @@ enum Part {
     Tidy,
     Clippy,
     Test,
+    Specs,
     Doc,
+    PublicApi,
+    Package,
     Release,
     Crash,
     Conformance,
 }
 
 impl Part {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 11] = [
         Self::Fmt,
         Self::Tidy,
         Self::Clippy,
         Self::Test,
+        Self::Specs,
         Self::Doc,
+        Self::PublicApi,
+        Self::Package,
         Self::Release,
         Self::Crash,
         Self::Conformance,
@@ -58,7 +71,10 @@ impl Part {
             Self::Tidy => "tidy",
             Self::Clippy => "clippy",
             Self::Test => "test",
+            Self::Specs => "specs",
             Self::Doc => "doc",
+            Self::PublicApi => "public-api",
+            Self::Package => "package",
             Self::Release => "release",
             Self::Crash => "crash",
             Self::Conformance => "conformance",
@@ -87,7 +103,18 @@ impl Part {
                     "warnings",
                 ],
             ),
-            Self::Test => test(workspace),
+            Self::Test => {
+                let arguments = ["test", "--workspace", "--locked", "--no-fail-fast"];
+                test(workspace.cargo(&arguments))
+            }
+            Self::Specs => match &options.specs {
+                Some(folder) => test(specs::command(workspace, folder)?),
+                // They are not everywhere: this is no part that a machine lacks.
+                None => {
+                    println!("not asked for: --specs");
+                    Ok(Outcome::default())
+                }
+            },
             Self::Doc => {
                 // Private items too: the readers of these documents work on the code.
                 let arguments = [
@@ -101,6 +128,10 @@ impl Part {
                 command.arg("--locked").env("RUSTDOCFLAGS", lints);
                 Ok(Outcome::of(process::stream(&mut command, |_| {})?))
             }
+            Self::PublicApi => {
+                public_api::run(workspace, &public_api::Options::default()).map(Outcome::of)
+            }
+            Self::Package => package::run(workspace, &package::Options::default()).map(Outcome::of),
             Self::Release => cargo(workspace, &["build", "--release", "--locked"]),
             Self::Crash => crash::part_of_ci(workspace),
             Self::Conformance => conformance::part_of_ci(workspace, options.install),
@@ -235,10 +266,9 @@ fn quiet(mut command: Command) -> Command {
 }
 
 /// `cargo test`, counting what its test programs report.
-fn test(workspace: &Workspace) -> anyhow::Result<Outcome> {
+fn test(command: Command) -> anyhow::Result<Outcome> {
     let mut outcome = Outcome::default();
-    let arguments = ["test", "--workspace", "--locked", "--no-fail-fast"];
-    let mut command = quiet(workspace.cargo(&arguments));
+    let mut command = quiet(command);
     let held = process::stream(&mut command, |line| {
         if let Some((passed, failed)) = read_test_result(line) {
             outcome.passed += passed;

@@ -12,9 +12,13 @@ use clap::{Parser, Subcommand};
 mod bench;
 mod ci;
 mod conformance;
+mod coverage;
 mod crash;
 mod environment;
+mod package;
 mod process;
+mod public_api;
+mod specs;
 mod tidy;
 mod workspace;
 
@@ -50,6 +54,14 @@ enum Command {
     /// Kills, power cuts and failing disks, with a check of everything acknowledged
     #[command(subcommand)]
     Crash(crash::Crash),
+    /// The client's requests against published OpenAPI documents
+    Specs(specs::Options),
+    /// What the client promises to programs, compared with the list of it
+    PublicApi(public_api::Options),
+    /// Which lines of the client its tests run
+    Coverage(coverage::Options),
+    /// What would be published: each crate's files; with `--verify` built as others would
+    Package(package::Options),
     /// The project's rules: dependencies, licences, sizes, documents, paths
     Tidy,
 }
@@ -87,6 +99,10 @@ fn run(command: Command) -> anyhow::Result<bool> {
         Command::Conformance(options) => conformance::run(&workspace, &options),
         Command::Bench(bench) => bench::run(&workspace, bench),
         Command::Crash(crash) => crash::run(&workspace, crash),
+        Command::Specs(options) => specs::run(&workspace, &options),
+        Command::PublicApi(options) => public_api::run(&workspace, &options),
+        Command::Coverage(options) => coverage::run(&workspace, &options),
+        Command::Package(options) => package::run(&workspace, &options),
         Command::Tidy => tidy::run(&workspace),
     }
 }
