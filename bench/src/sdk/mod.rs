@@ -1,5 +1,8 @@
 //! `cavansite-bench client`: what the Rust client takes: a call beside the same one by reqwest
-//! alone, an idle real-time connection, and events through one stream.
+//! alone, an idle real-time connection, events through one stream, crates and a first build.
+
+mod building;
+mod calls;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -24,9 +27,6 @@ use crate::statistics::Runs;
 pub(crate) struct Options {
     #[command(flatten)]
     plan: Plan,
-    /// Calls of each kind in a run
-    #[arg(long, default_value_t = 3000)]
-    calls: u32,
     /// Real-time connections that are open at the same time
     #[arg(long, default_value_t = 200)]
     streams: u32,
@@ -42,13 +42,14 @@ const IDLE: Duration = Duration::from_secs(80);
 
 /// Measures.
 pub(crate) async fn run(options: &Options) -> anyhow::Result<Vec<Outcome>> {
+    let mut outcomes = calls::run(&options.plan).await?;
     let folder = options.plan.fresh_folder("client")?;
     let running = options.plan.serve(&folder, &[]).await?;
     let service = Service::new(&running)?;
-    let mut outcomes = calls(options, &service).await?;
     outcomes.extend(events(options, &service).await?);
     outcomes.extend(connections(options, &service).await?);
     running.stop().await?;
+    outcomes.extend(building::run(&options.plan)?);
     Ok(outcomes)
 }
 
@@ -57,7 +58,6 @@ struct Service {
     endpoint: String,
     identity: CommunicationIdentityClient,
     options: ClientOptions,
-    ca: Vec<u8>,
 }
 
 impl Service {
@@ -65,7 +65,7 @@ impl Service {
         let ready = &running.server.ready;
         let ca = std::fs::read(&ready.ca_file)?;
         let mut options = ClientOptions::default();
-        options.additional_root_certificates.push(ca.clone());
+        options.additional_root_certificates.push(ca);
         options.transport = Some(Arc::new(HttpTransport::new(&options)?));
         let mut identity = CommunicationIdentityClientOptions::default();
         identity.client = options.clone();
@@ -76,7 +76,6 @@ impl Service {
             endpoint: ready.endpoint.clone(),
             identity,
             options,
-            ca,
         })
     }
 
@@ -116,42 +115,6 @@ impl Service {
         let thread = client.thread_client(created.into_model().chat_thread.id);
         Ok((person, thread))
     }
-}
-
-/// The same GET by the client and by reqwest alone, one after the other on one connection.
-async fn calls(options: &Options, service: &Service) -> anyhow::Result<Vec<Outcome>> {
-    let (other, _) = service.person().await?;
-    let (person, thread) = service.thread(&other).await?;
-    let raw = reqwest::Client::builder()
-        .http1_only()
-        .tcp_nodelay(true)
-        .tls_certs_merge(reqwest::Certificate::from_pem_bundle(&service.ca)?)
-        .build()?;
-    let (endpoint, id) = (&service.endpoint, thread.thread_id());
-    let url = format!("{endpoint}/chat/threads/{id}?api-version=2025-03-15");
-    let bearer = format!("Bearer {}", person.access_token.token.expose());
-    let (mut by_client, mut by_reqwest) = (Runs::default(), Runs::default());
-    for _ in 0..options.plan.runs {
-        let before = server::usage("self")?.cpu_seconds;
-        for _ in 0..options.calls {
-            thread.get_properties(None).await?;
-        }
-        let between = server::usage("self")?.cpu_seconds;
-        for _ in 0..options.calls {
-            let answer = raw
-                .get(&url)
-                .header("authorization", &bearer)
-                .send()
-                .await?;
-            let _: serde_json::Value = serde_json::from_slice(&answer.bytes().await?)?;
-        }
-        let after = server::usage("self")?.cpu_seconds;
-        let each = 1e6 / f64::from(options.calls);
-        by_client.add((between - before) * each);
-        by_reqwest.add((after - between) * each);
-    }
-    let outcome = Outcome::of("a call of the Rust client", "CPU µs", by_client);
-    Ok(vec![outcome.beside("reqwest alone", &by_reqwest)])
 }
 
 /// Messages through one stream, as fast as another thread on the server's core sends them.
