@@ -88,6 +88,12 @@ fn check(workspace: &Workspace, options: &Options) -> anyhow::Result<Count> {
         let known = SUITES.iter().any(|suite| suite.name == name);
         anyhow::ensure!(known, "there is no suite {name}");
     }
+    // A Rust program that some scripts start; cheap, since the Rust tests build it too.
+    let status = workspace
+        .cargo(&["build", "--locked", "--package=cavansite-client"])
+        .arg("--example=listen")
+        .status()?;
+    anyhow::ensure!(status.success(), "the Rust client does not build");
     let mut count = Count::default();
     let mut found = Vec::new();
     let mut ran = BTreeSet::new();

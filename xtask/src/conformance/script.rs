@@ -17,6 +17,8 @@ pub(super) struct Script {
     /// What runs it.
     program: PathBuf,
     path: PathBuf,
+    /// The Rust program that prints what it hears.
+    listen: PathBuf,
     /// The browser that it drives, and the documents whose code it runs there.
     browser: Option<(PathBuf, PathBuf)>,
 }
@@ -73,6 +75,7 @@ impl Script {
         Ok(Found::Ready(Self {
             program,
             path,
+            listen: workspace.target().join("debug/examples/listen"),
             browser,
         }))
     }
@@ -92,6 +95,7 @@ impl Script {
             .arg(folder.join("state.json"))
             .arg("--results")
             .arg(results)
+            .env("CAVANSITE_LISTEN", &self.listen)
             .current_dir(folder);
         if let Some((browser, documents)) = &self.browser {
             command.arg("--browser").arg(browser);

@@ -44,7 +44,7 @@ pub(super) struct Suite {
 }
 
 /// All of them, in the order of the matrix.
-pub(super) const SUITES: [Suite; 16] = [
+pub(super) const SUITES: [Suite; 17] = [
     Suite {
         name: "quickstart",
         title: "The Python chat quickstart of November 2020, azure-communication-chat 1.0.0b3",
@@ -175,6 +175,15 @@ pub(super) const SUITES: [Suite; 16] = [
         platform: Platform::Node,
         packages: "js-1.5.4",
         script: "realtime/realtime.mjs",
+        course: Course::Told(["first", "again"]),
+        profile: "open",
+    },
+    Suite {
+        name: "order",
+        title: "Events in one order, at @azure/communication-chat 1.6.0 and two Rust clients",
+        platform: Platform::Node,
+        packages: "js-today",
+        script: "realtime/order.mjs",
         course: Course::Told(["first", "again"]),
         profile: "open",
     },
