@@ -186,9 +186,9 @@ impl Document {
             return Vec::from_iter(required.then(|| "no body".to_owned()));
         }
         let mut faults = Vec::new();
-        let consumed =
+        let is_taken =
             consumes.is_some_and(|types| types.iter().any(|one| one.as_str() == content_type));
-        if !consumed {
+        if !is_taken {
             faults.push(format!("content type {content_type:?}"));
         }
         match serde_json::from_slice(&request.body) {
@@ -291,15 +291,18 @@ impl Document {
 
 /// Why a schema refuses a value, if it does.
 fn refusal(schema: &Value, value: &Value) -> Option<String> {
+    const PLACE: &str = "https://chat.example/body.json";
     let mut compiler = boon::Compiler::new();
     compiler.set_default_draft(boon::Draft::V4);
     compiler.enable_format_assertions();
     let mut schemas = boon::Schemas::new();
-    let compiled = compiler
-        .add_resource("https://chat.example/body.json", schema.clone())
-        .and_then(|()| compiler.compile("https://chat.example/body.json", &mut schemas))
+    compiler
+        .add_resource(PLACE, schema.clone())
         .unwrap_or_else(|error| panic!("{schema}: {error}"));
-    let refusal = schemas.validate(value, compiled).err();
+    let index = compiler
+        .compile(PLACE, &mut schemas)
+        .unwrap_or_else(|error| panic!("{schema}: {error}"));
+    let refusal = schemas.validate(value, index).err();
     refusal.map(|error| error.to_string())
 }
 
