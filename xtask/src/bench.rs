@@ -41,15 +41,18 @@ pub(crate) fn run(workspace: &Workspace, bench: Bench) -> anyhow::Result<bool> {
         Bench::Report(options) => ("report", options),
         Bench::Start(options) => ("start", options),
     };
+    // One after the other: together the server would be built with the features of the client that
+    // the load wants, and carry them about in memory.
     let mut packages = vec!["--package=cavansite-bench"];
     if options.binary.is_none() {
         packages.push("--package=cavansite");
     }
-    let status = workspace
-        .cargo(&["build", "--release", "--locked"])
-        .args(packages)
-        .status()?;
-    anyhow::ensure!(status.success(), "it does not build");
+    for package in packages {
+        let status = workspace
+            .cargo(&["build", "--release", "--locked", package])
+            .status()?;
+        anyhow::ensure!(status.success(), "it does not build");
+    }
     let default = workspace.release_binary("cavansite");
     let folder = options.dir;
     let folder = folder.unwrap_or_else(|| workspace.target().join("bench"));
