@@ -23,9 +23,10 @@ pub(crate) struct Options {
     /// Messages per second at the fixed rate
     #[arg(long, default_value_t = 10.0)]
     pub(crate) rate: f64,
-    /// Messages on their way at the same time where the server is saturated: the next is sent when
-    /// all have got one. With one at a time there is never a backlog to be written in one go
-    #[arg(long, value_delimiter = ',', default_values_t = [1, 4])]
+    /// Messages on their way at the same time: the next is sent when all have got one. The largest
+    /// number is to saturate the server; with one at a time there is never a backlog to be written
+    /// in one go, and the server waits for its clients
+    #[arg(long, value_delimiter = ',', default_values_t = [1, 4, 16])]
     pub(crate) windows: Vec<usize>,
     /// Only this way of pushing
     #[arg(long)]
@@ -46,7 +47,7 @@ impl Options {
             plan: plan.clone(),
             participants: vec![100, 250],
             rate: 10.0,
-            windows: vec![1, 4],
+            windows: vec![1, 4, 16],
             only: None,
         }
     }
@@ -145,14 +146,15 @@ async fn measure(
     let name = format!("a delivery to 1 of {participants} {}", kind.name());
     let mut outcomes = vec![fixed.outcome(&format!("{name}, {} messages/s", options.rate), bytes)];
     for (window, compared) in saturated {
-        let work = match window {
-            1 => format!("{name}, saturated, one message at a time"),
-            _ => format!("{name}, saturated, {window} messages at a time"),
-        };
-        let outcome = compared.outcome(&work, bytes);
-        outcomes.push(outcome.at_most_times(kind.target(), 0.0));
+        let outcome = |work: &str| compared.outcome(&format!("{name}, {work}"), bytes);
+        outcomes.push(if Some(&window) == options.windows.iter().max() {
+            let saturated = outcome(&format!("saturated, {window} messages at a time"));
+            saturated.at_most_times(kind.target(), 0.0)
+        } else {
+            outcome(&format!("{window} at a time"))
+        });
     }
-    let work = format!("{name}, half of that rate");
+    let work = format!("{name}, half of the saturated rate");
     outcomes.push(halved.outcome(&work, bytes));
     let p99 = Outcome::of(
         format!("{work}: send to last delivery, p99"),
