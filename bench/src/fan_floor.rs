@@ -1,8 +1,8 @@
 //! The fan-out floor: a frame is written to each of many TLS connections, and nothing else is done.
 //!
-//! One task writes to all of them, which is cheaper than a task for each. Each frame is a TLS record
-//! and a write of its own: what a server that gathers what waits saves is its own merit. A connection
-//! says in its first byte whether it is to be written to or tells of messages.
+//! One task writes to all of them, which is cheaper than a task for each. Each frame is a TLS
+//! record and a write of its own: what a server that gathers what waits saves is its own merit. A
+//! connection says in its first byte whether it is to be written to or tells of messages.
 
 use std::path::Path;
 use std::sync::Arc;

@@ -14,8 +14,8 @@ impl Samples {
         Ok(())
     }
 
-    /// The medians of the first and of the last third of what was read from that time on: a third has
-    /// several rounds, of which each ends with another amount waiting for slow clients.
+    /// The medians of the first and of the last third of what was read from that time on: a third
+    /// has several rounds, of which each ends with another amount waiting for slow clients.
     pub(super) fn ends(&self, from: Instant) -> Option<(u32, u32)> {
         let read: Vec<u32> = self
             .0
