@@ -97,9 +97,9 @@ fn preface(plan: &Plan) -> anyhow::Result<String> {
          runs, in turn with it; ratios are made run by run. Floors are programs of the same \
          tool: an echo of the same JSON over TLS, a durable append with group commit, a body of \
          the same size sent from memory over TLS, frames of the same size as the server's pushes \
-         written to as many TLS connections by one task. What waits when a connection is written \
-         to leaves in one TLS record, with the server and with that floor: deliveries a record \
-         are counted. Every delivery is looked for: a run in which one is missed, comes twice or \
+         written to as many TLS connections by one task, each in a TLS record of its own. The \
+         server gathers what waits for a connection in one record: deliveries a record are \
+         counted. Every delivery is looked for: a run in which one is missed, comes twice or \
          in another order than at the others fails. Clients of websockets answer each push and \
          ping behind it, as the official client does. The data lies on a disk and each write is \
          synced before it is answered. Targets are judged by the median.\n",
