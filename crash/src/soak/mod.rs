@@ -168,6 +168,9 @@ fn named(world: &World) -> [(&'static str, usize); 11] {
 /// What became of the memory, for people; a fault if it grew by too much and `must_hold`.
 fn grown(outcome: &mut Outcome, must_hold: bool) -> String {
     let Some((first, last)) = outcome.memory else {
+        if must_hold {
+            outcome.faults.push("no memory was read".to_owned());
+        }
         return "no memory was read".to_owned();
     };
     let percent = (f64::from(last) / f64::from(first) - 1.0) * 100.0;

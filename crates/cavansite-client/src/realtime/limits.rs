@@ -33,10 +33,10 @@ pub(super) const BACKOFF_JITTER_PERCENT: u32 = 20;
 /// A connection that is lost is tried again at once; one that is lost sooner than this after that,
 /// with a pause.
 pub(super) const AT_ONCE_EVERY: Duration = Duration::from_secs(10);
-/// Tokens that are fetched anew because the server refused the last one, before it is believed
-/// (*JavaScript*).
 /// The longest pause that a server may ask for with `Retry-After`.
 pub(super) const RETRY_AFTER_MAX: Duration = Duration::from_mins(10);
+/// Tokens that are fetched anew because the server refused the last one, before it is believed
+/// (*JavaScript*).
 pub(super) const FORCED_TOKENS_MAX: u32 = 3;
 /// Refusals in a row after which what the server gave to be echoed is dropped (*JavaScript*).
 pub(super) const REFUSALS_MAX: u32 = 3;

@@ -81,6 +81,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
         let config = WebSocketConfig::default()
             .read_buffer_size(READ_BUFFER_BYTES)
             .write_buffer_size(WRITE_BUFFER_BYTES)
+            // Pongs that a server does not read: the newest is kept, no more.
+            .max_write_buffer_size(2 * FRAME_BYTES_MAX)
             .max_message_size(Some(FRAME_BYTES_MAX))
             .max_frame_size(Some(FRAME_BYTES_MAX));
         let socket = WebSocketStream::from_raw_socket(connection, Role::Client, Some(config)).await;

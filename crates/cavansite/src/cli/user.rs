@@ -29,7 +29,7 @@ pub(super) struct Create {
     server: RunningServer,
 }
 
-/// Delete a user: its tokens end, it leaves its threads
+/// Delete a user: its tokens end, and its connections with them
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Example:

@@ -165,8 +165,9 @@ impl Hub {
         known_since: Timestamp,
     ) -> Option<(Arc<Mailbox<Payload>>, u64)> {
         let (serial, worker) = (self.next_serial(), self.worker());
+        // Held until it is attached: nobody lets go of one that is just coming back.
+        let mut users = self.users_mut();
         let mailbox = {
-            let mut users = self.users_mut();
             let mailboxes = &mut users.entry(session.user.clone()).or_default().identities;
             if let Some(known) = mailboxes.iter().find(|mailbox| mailbox.epid == epid) {
                 Arc::clone(known)
@@ -188,6 +189,7 @@ impl Hub {
             }
         };
         self.attach(&mailbox, serial, session, worker);
+        drop(users);
         Some((mailbox, serial))
     }
 
@@ -256,31 +258,29 @@ impl Hub {
         }
         self.expect_end(gone_at);
         if stopped {
-            mailbox.clear();
-            self.forget(&mailbox.user, |receivers| {
-                receivers
-                    .identities
-                    .retain(|other| !Arc::ptr_eq(other, mailbox));
+            // Unless the same identity has come again meanwhile.
+            self.let_go(&mailbox.user, |other| {
+                Arc::ptr_eq(other, mailbox) && !other.is_connected()
             });
         }
     }
 
     /// The client of a connection identity has stopped.
     pub(crate) fn stop(&self, user: &UserId, epid: &str) {
-        let found = self.users().get(user).and_then(|receivers| {
-            let mut identities = receivers.identities.iter();
-            identities
-                .find(|mailbox| mailbox.epid == epid)
-                .map(Arc::clone)
+        self.let_go(user, |mailbox| mailbox.epid == epid);
+    }
+
+    /// Lets a connection identity go, and ends the websocket that it may have. It is forgotten
+    /// first: what comes after that is not for it, and what came before goes with it.
+    fn let_go(&self, user: &UserId, is_it: impl Fn(&Arc<Mailbox<Payload>>) -> bool) {
+        let mut gone = None;
+        self.forget(user, |receivers| {
+            let at = receivers.identities.iter().position(is_it);
+            gone = at.map(|at| receivers.identities.remove(at));
         });
-        if let Some(mailbox) = found {
+        if let Some(mailbox) = gone {
             self.end(&mailbox, End::Stopped);
             mailbox.clear();
-            self.forget(user, |receivers| {
-                receivers
-                    .identities
-                    .retain(|other| !Arc::ptr_eq(other, &mailbox));
-            });
         }
     }
 

@@ -12,7 +12,8 @@ use cavansite_core::identity::IdentityService;
 use cavansite_core::store::Store;
 use cavansite_protocol::realtime::ClientFrame;
 use tokio::time::{Instant, Sleep, sleep_until, timeout};
-use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::error::ProtocolError;
+use tokio_tungstenite::tungstenite::{Error as WebsocketError, Message};
 
 use super::hub::Hub;
 use super::limits::{ACK_DELAY, FRAMES_PER_TURN};
@@ -32,8 +33,10 @@ pub(super) const TTL_SECONDS: u32 = 14_400;
 
 /// Why a websocket ended.
 enum Over {
-    /// The client has gone, or is unfit to be spoken to.
+    /// The client has gone.
     Gone,
+    /// It is unfit to be spoken to, for this reason.
+    Unfit(&'static str),
     /// The client has stopped, and will not come back.
     Stopped,
     /// The server ends it, with these last words.
@@ -57,7 +60,10 @@ pub(super) async fn run(
     // Known to the hub first: a revocation from here on is told to it, one before is seen here.
     let over = match Box::pin(identity.check_session(&ticket.session)).await {
         Ok(ends_at) => {
-            hub.move_end(&mailbox, |_| ends_at);
+            // Another websocket of the identity may be the present one by now.
+            if !mailbox.has_ended(serial) {
+                hub.move_end(&mailbox, |_| ends_at);
+            }
             tokio::select! {
                 biased;
                 over = converse(&hub, store, &mailbox, serial, &mut socket) => over,
@@ -69,6 +75,9 @@ pub(super) async fn run(
     hub.disconnect(&mailbox, serial, matches!(over, Over::Stopped));
     // A wake that was meant for the websocket that took its place may have come here.
     mailbox.wake.notify_one();
+    if let Over::Unfit(why) | Over::Ended(why) = over {
+        tracing::info!(why, "closed a websocket");
+    }
     if let Over::Ended(words) = over {
         // A client that does not read misses them.
         let _ = timeout(FAREWELL, socket.close(words)).await;
@@ -199,7 +208,7 @@ impl Client {
                 let now = Instant::now();
                 if self.silent_until <= now {
                     if self.asked {
-                        return Poll::Ready(Err(Over::Gone));
+                        return Poll::Ready(Err(Over::Unfit("it gave no sign of life")));
                     }
                     (self.silent_until, self.asked) = (now + self.silence, true);
                     self.reply("2::".to_owned(), now);
@@ -225,11 +234,12 @@ impl Client {
             let Poll::Ready(received) = socket.poll_next(cx) else {
                 break;
             };
-            let Some(message) = received else {
-                return Poll::Ready(Err(Over::Gone));
-            };
             frames += 1;
-            self.read(&message)?;
+            match received {
+                Some(Ok(message)) => self.read(&message)?,
+                Some(Err(error)) => return Poll::Ready(Err(broken(&error))),
+                None => return Poll::Ready(Err(Over::Gone)),
+            }
         }
         if frames == 0 {
             return Poll::Pending;
@@ -245,7 +255,8 @@ impl Client {
             // Pings are answered below; data other than text is none of this protocol.
             return match message {
                 Message::Ping(_) | Message::Pong(_) => Ok(()),
-                _ => Err(Over::Gone),
+                Message::Close(_) => Err(Over::Gone),
+                _ => Err(Over::Unfit("a frame was no text")),
             };
         };
         match ClientFrame::parse(text.as_str()) {
@@ -262,13 +273,7 @@ impl Client {
             }
             Some(ClientFrame::Disconnect) => Err(Over::Stopped),
             Some(_) => Ok(()),
-            None => {
-                tracing::info!(
-                    bytes = text.len(),
-                    "closed a websocket: a frame was malformed"
-                );
-                Err(Over::Gone)
-            }
+            None => Err(Over::Unfit("a frame was none of the protocol")),
         }
     }
 
@@ -292,6 +297,17 @@ impl Client {
         } else {
             self.replies_due.min(self.silent_until)
         }
+    }
+}
+
+/// What an error of reading means. A connection that was cut is nobody's fault.
+fn broken(error: &WebsocketError) -> Over {
+    match error {
+        WebsocketError::Capacity(_) => Over::Unfit("a frame was too long"),
+        WebsocketError::Utf8(_) => Over::Unfit("a frame was not UTF-8"),
+        WebsocketError::Protocol(ProtocolError::ResetWithoutClosingHandshake) => Over::Gone,
+        WebsocketError::Protocol(_) => Over::Unfit("a frame was none of a websocket"),
+        _ => Over::Gone,
     }
 }
 
@@ -330,5 +346,37 @@ async fn write_or_end(
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::advance;
+
+    use super::*;
+
+    fn ping(client: &mut Client) {
+        let ping = Message::text("5:1+::{\"name\":\"ping\"}");
+        assert!(client.read(&ping).is_ok());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_acknowledgement_behind_a_push_waits_for_the_next_one_a_quarter_of_a_second_at_most()
+    {
+        const ACK: &str = "6:::1+[]";
+        let push = || vec!["3:::{}".to_owned()];
+        let mut client = Client::new(Duration::from_mins(1));
+        ping(&mut client);
+        assert_eq!(client.with_replies(Vec::new()), [ACK], "behind no push");
+        client.with_replies(push());
+        ping(&mut client);
+        assert!(client.with_replies(Vec::new()).is_empty());
+        assert_eq!(client.with_replies(push()), [ACK, "3:::{}"]);
+        ping(&mut client);
+        advance(Duration::from_millis(249)).await;
+        assert!(client.with_replies(Vec::new()).is_empty());
+        assert_eq!(client.next_due(), Instant::now() + Duration::from_millis(1));
+        advance(Duration::from_millis(1)).await;
+        assert_eq!(client.with_replies(Vec::new()), [ACK]);
     }
 }

@@ -26,8 +26,16 @@ const READ_BUFFER_BYTES: usize = 512;
 /// The head of a frame of the server, in bytes.
 const HEAD_BYTES_MAX: usize = 10;
 
+/// What waits to be written of tungstenite's own, in bytes: pongs, of which it keeps the newest
+/// where a client does not read them, and last words.
+const CONTROL_BYTES_MAX: usize = 4 * 1024;
+
 /// The frames of an open websocket.
-pub(crate) struct Websocket(WebSocketStream<TokioIo<Upgraded>>);
+pub(crate) struct Websocket {
+    stream: WebSocketStream<TokioIo<Upgraded>>,
+    /// Whether a write was begun and given up: nothing can be said inside a frame.
+    is_torn: bool,
+}
 
 /// The answer to a request for a websocket, and what becomes one when it was sent; `None` for a
 /// request that is no such.
@@ -42,21 +50,29 @@ impl Websocket {
     pub(crate) async fn open(upgraded: Upgraded, message_bytes_max: usize) -> Self {
         let config = WebSocketConfig::default()
             .read_buffer_size(READ_BUFFER_BYTES)
+            .write_buffer_size(0)
+            .max_write_buffer_size(CONTROL_BYTES_MAX)
             .max_message_size(Some(message_bytes_max))
             .max_frame_size(Some(message_bytes_max));
         let stream = TokioIo::new(upgraded);
-        Self(WebSocketStream::from_raw_socket(stream, Role::Server, Some(config)).await)
+        Self {
+            stream: WebSocketStream::from_raw_socket(stream, Role::Server, Some(config)).await,
+            is_torn: false,
+        }
     }
 
     /// The next message of the client; `None` at the end.
-    pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Message>> {
-        self.0.poll_next_unpin(cx).map(|next| next?.ok())
+    pub(super) fn poll_next(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Message, Error>>> {
+        self.stream.poll_next_unpin(cx)
     }
 
     /// Writes texts, each in a frame, all at once.
     pub(super) async fn write(&mut self, texts: &[String]) -> Result<(), Error> {
         // First what tungstenite itself has to say: a client's ping is answered there.
-        self.0.flush().await?;
+        self.stream.flush().await?;
         let head = FrameHeader {
             opcode: OpCode::Data(Data::Text),
             ..FrameHeader::default()
@@ -67,18 +83,24 @@ impl Websocket {
             head.format(text.len() as u64, &mut buffer)?;
             buffer.extend_from_slice(text.as_bytes());
         }
-        let stream = self.0.get_mut();
+        let stream = self.stream.get_mut();
+        self.is_torn = true;
         stream.write_all(&buffer).await?;
-        Ok(stream.flush().await?)
+        stream.flush().await?;
+        self.is_torn = false;
+        Ok(())
     }
 
     /// Says some last words and closes it.
     pub(super) async fn close(&mut self, words: &str) -> Result<(), Error> {
-        self.0.feed(Message::text(words)).await?;
+        if self.is_torn {
+            return Ok(());
+        }
+        self.stream.feed(Message::text(words)).await?;
         let close = CloseFrame {
             code: CloseCode::Away,
             reason: "".into(),
         };
-        self.0.send(Message::Close(Some(close))).await
+        self.stream.send(Message::Close(Some(close))).await
     }
 }

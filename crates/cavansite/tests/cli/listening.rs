@@ -185,6 +185,11 @@ fn secrets_and_queries_never_reach_the_log() {
     let bearer = format!("Authorization: Bearer {token}\r\n");
     let path = "/chat/threads?api-version=2021-03-07&startTime=hidden-value";
     exchange(server.tls(), path, &bearer);
+    let token_header = format!("X-Skypetoken: {token}\r\n");
+    let path = "/socket.io/1/?epid=hidden-value";
+    let handshake = exchange(server.tls(), path, &token_header);
+    assert!(handshake.contains(":180:180:websocket"), "{handshake}");
+    exchange(server.tls(), "/cavansite/v1/admin/none", &bearer);
     home.run(&["key", "show"]);
     server.wait_for("path=\"/chat/threads\"", Server::log);
     let log = server.log();

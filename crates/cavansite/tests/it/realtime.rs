@@ -10,6 +10,8 @@ use futures_util::SinkExt as _;
 use serde_json::{Value, json};
 use tokio::time::{sleep, timeout};
 use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::protocol::frame::Frame;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 
 use crate::harness::{Answer, Dialect::Ga2024, HOST, Options, TestServer};
 use crate::websocket::{Live, Socket, UNAUTHORIZED, ask};
@@ -293,6 +295,11 @@ async fn frames_that_are_none_end_their_websocket_alone() {
         Message::text("99:::"),
         Message::text("3:::{no json"),
         Message::binary(vec![0xff, 0xfe]),
+        Message::Frame(Frame::message(
+            vec![0xff, 0xfe],
+            OpCode::Data(Data::Text),
+            true,
+        )),
     ] {
         let mut socket = live.connect(&alice, "a").await;
         let _ = socket.0.send(frame).await;
@@ -367,6 +374,25 @@ async fn a_server_that_stops_says_goodbye_to_its_websockets() {
     let mut socket = live.connect(&server.user().await, "a").await;
     live.stop.take().unwrap().send(()).unwrap();
     assert_eq!(socket.last_words().await, "0:::going away");
+}
+
+#[tokio::test]
+async fn who_registers_or_stops_somebody_else_s_identity_touches_their_own_alone() {
+    let server = TestServer::start().await;
+    let live = Live::start(&server).await;
+    let (alice, bob) = (server.user().await, server.user().await);
+    let mut socket = live.connect(&alice, "a").await;
+    let registration = "{\"registrationId\":\"a\",\"transports\":{}}";
+    let target = "/v3/registrations";
+    let forged = ask(&server, Method::POST, target, &bob.token, registration);
+    forged.await.expect(202);
+    let target = "/v3/registrations/a";
+    let stopped = ask(&server, Method::DELETE, target, &bob.token, "");
+    stopped.await.expect(202);
+    assert!(socket.is_quiet().await);
+    let stopped = ask(&server, Method::DELETE, target, &alice.token, "");
+    stopped.await.expect(202);
+    assert_eq!(socket.last_words().await, "0::");
 }
 
 #[tokio::test]
