@@ -1,7 +1,8 @@
 //! How commands reach the server on this machine.
 //!
 //! The client crate's own transport would do, but it brings reqwest: a program in which that is
-//! linked beside the server is larger in memory at rest, though nothing of it runs (docs/adr/0004-small-in-memory.md).
+//! linked beside the server is larger in memory at rest, though nothing of it runs
+//! (docs/adr/0004-small-in-memory.md).
 //! This one is made of what the server has anyway, and goes to the local address whatever DNS and
 //! proxies say.
 
