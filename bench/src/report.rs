@@ -102,7 +102,8 @@ fn preface(plan: &Plan) -> anyhow::Result<String> {
          counted. Every delivery is looked for: a run in which one is missed, comes twice or \
          in another order than at the others fails. Clients of websockets answer each push and \
          ping behind it unless a ping is on its way, as the official client does. The data lies \
-         on a disk and each write is synced before it is answered. Targets are judged by the median.\n",
+         on a disk and each write is synced before it is answered. Targets are judged by the \
+         median.\n",
         cores.count(),
         kernel.trim(),
         plan.connections,
