@@ -45,6 +45,15 @@ setters!(CreateChatThreadOptions {
 
 impl CreateChatThreadOptions {
     /// Adds somebody to [`participants`](Self::participants).
+    ///
+    /// ```
+    /// use cavansite_client::CreateChatThreadOptions;
+    /// use cavansite_client::models::{ChatParticipant, CommunicationUserIdentifier};
+    ///
+    /// let ben = CommunicationUserIdentifier::new("8:acs:resource_ben");
+    /// let options = CreateChatThreadOptions::default().with_participant(ChatParticipant::new(ben));
+    /// assert_eq!(options.participants.len(), 1);
+    /// ```
     #[must_use]
     pub fn with_participant(mut self, participant: ChatParticipant) -> Self {
         self.participants.push(participant);

@@ -107,6 +107,13 @@ pub enum CommunicationIdentifier {
 
 impl CommunicationIdentifier {
     /// The id that stands for this person in all forms, such as `8:acs:<resource>_<user>`.
+    ///
+    /// ```
+    /// use cavansite_client::models::CommunicationIdentifier;
+    ///
+    /// let somebody = CommunicationIdentifier::from_raw_id("8:acs:resource_user");
+    /// assert_eq!(somebody.raw_id(), "8:acs:resource_user");
+    /// ```
     pub fn raw_id(&self) -> &str {
         match self {
             Self::CommunicationUser(user) => &user.id,
@@ -163,6 +170,13 @@ impl CommunicationIdentifier {
     }
 
     /// The user of the service, if this is one.
+    ///
+    /// ```
+    /// use cavansite_client::models::CommunicationIdentifier;
+    ///
+    /// let number = CommunicationIdentifier::from_raw_id("4:+15550100");
+    /// assert!(number.as_communication_user().is_none());
+    /// ```
     pub fn as_communication_user(&self) -> Option<&CommunicationUserIdentifier> {
         match self {
             Self::CommunicationUser(user) => Some(user),

@@ -376,6 +376,12 @@ pub(super) enum Key<'a> {
 
 impl ChatEvent {
     /// Whether this tells of the stream, not of a thread.
+    ///
+    /// ```
+    /// use cavansite_client::realtime::ChatEvent;
+    ///
+    /// assert!(ChatEvent::Connected.is_marker());
+    /// ```
     pub fn is_marker(&self) -> bool {
         matches!(
             self,
@@ -387,6 +393,15 @@ impl ChatEvent {
     }
 
     /// The thread in which it happened.
+    ///
+    /// ```
+    /// use cavansite_client::realtime::ChatEvent;
+    ///
+    /// fn is_of(event: &ChatEvent, thread_id: &str) -> bool {
+    ///     event.thread_id() == Some(thread_id)
+    /// }
+    /// assert!(!is_of(&ChatEvent::Connected, "19:thread@thread.v2"));
+    /// ```
     pub fn thread_id(&self) -> Option<&str> {
         Some(match self {
             Self::MessageReceived(event) => &event.thread_id,
