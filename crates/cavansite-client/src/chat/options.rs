@@ -51,7 +51,8 @@ impl CreateChatThreadOptions {
     /// use cavansite_client::models::{ChatParticipant, CommunicationUserIdentifier};
     ///
     /// let ben = CommunicationUserIdentifier::new("8:acs:resource_ben");
-    /// let options = CreateChatThreadOptions::default().with_participant(ChatParticipant::new(ben));
+    /// let ben = ChatParticipant::new(ben);
+    /// let options = CreateChatThreadOptions::default().with_participant(ben);
     /// assert_eq!(options.participants.len(), 1);
     /// ```
     #[must_use]
