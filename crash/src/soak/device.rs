@@ -19,8 +19,10 @@ use super::world::{RETRY, World, count, now_ms};
 const UNREAD_MS: u64 = 2_000;
 /// Who is told something no older is not behind any more, in milliseconds.
 const FRESH_MS: u64 = 1_000;
-/// The receive buffer of those who stop reading, in bytes.
-const SMALL_BUFFER: u32 = 8 * 1024;
+/// The receive buffer of those who stop reading, in bytes. One smaller than a segment of the
+/// loopback interface (64 KiB) is filled only each time that the system asks whether there is room,
+/// five times a second: what waits then takes minutes.
+const SMALL_BUFFER: u32 = 64 * 1024;
 /// How often is looked whether everybody is to be quiet.
 pub(super) const LOOK: Duration = Duration::from_millis(100);
 

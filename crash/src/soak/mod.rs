@@ -106,7 +106,7 @@ pub(crate) async fn run(bench: &Bench, options: &Options) -> anyhow::Result<bool
         kills: all / 3,
         steady: all * 2 / 3,
         round: (all / 6).clamp(Duration::from_secs(5), Duration::from_secs(40)),
-        patience: Duration::from_mins(1),
+        patience: Duration::from_mins(4),
         is_quiet: false,
     };
     let folder = bench.dir.join("soak");

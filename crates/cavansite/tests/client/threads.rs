@@ -140,6 +140,8 @@ async fn a_list_of_threads_pages_goes_on_from_a_place_and_takes_a_start_time() {
             .await
             .unwrap();
         made.push(created.into_model().chat_thread);
+        // Threads of one millisecond stand in the list in any order.
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
     }
     let expected: Vec<_> = made.iter().rev().map(|thread| thread.id.clone()).collect();
     let by_two = ListByTimeOptions::default().with_max_page_size(2u32);
