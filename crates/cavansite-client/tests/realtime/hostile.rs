@@ -476,6 +476,13 @@ async fn no_token_session_or_content_is_logged_or_shown() {
         .with_max_level(tracing_subscriber::filter::LevelFilter::TRACE)
         .with_writer(move || written.clone())
         .finish();
+    // What is of interest is remembered for all threads: without one for all, a test beside this one
+    // that nobody listens to may settle that nothing is. An error: there is one already.
+    let everybody = tracing_subscriber::fmt()
+        .with_max_level(tracing_subscriber::filter::LevelFilter::TRACE)
+        .with_writer(std::io::sink)
+        .finish();
+    let _ = tracing::subscriber::set_global_default(everybody);
     let _guard = tracing::subscriber::set_default(subscriber);
     let server = Server::new();
     let (connection, mut events, mut socket) = server.connected(None).await;
