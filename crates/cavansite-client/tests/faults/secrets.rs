@@ -39,6 +39,13 @@ impl Log {
             .with_ansi(false)
             .with_writer(move || into.clone())
             .finish();
+        // What is of interest is remembered for all threads: without one for all, a test beside this
+        // one that nobody listens to may settle that nothing is. An error: there is one already.
+        let everybody = tracing_subscriber::fmt()
+            .with_max_level(tracing::Level::TRACE)
+            .with_writer(std::io::sink)
+            .finish();
+        let _ = tracing::subscriber::set_global_default(everybody);
         let guard = tracing::subscriber::set_default(subscriber);
         (log, guard)
     }
