@@ -51,7 +51,9 @@ pub struct RefreshingTokenCredentialOptions {
 /// use std::sync::Arc;
 /// use cavansite_client::{AccessToken, ChatClient, RefreshingTokenCredential};
 ///
-/// # async fn fetch_from_my_server() -> Result<String, std::io::Error> { unimplemented!() }
+/// # async fn fetch_from_my_server() -> Result<String, std::io::Error> {
+/// #     std::fs::read_to_string("token")
+/// # }
 /// # fn main() -> cavansite_client::Result<()> {
 /// let credential = RefreshingTokenCredential::new(
 ///     || async {

@@ -7,3 +7,4 @@ mod behaving;
 mod events;
 mod hostile;
 mod server;
+mod tokens;
