@@ -52,6 +52,11 @@ impl<F: Copy> ApiVersion<F> {
         self.family
     }
 
+    /// Whether it is a preview.
+    pub fn is_preview(&self) -> bool {
+        self.name.contains("preview")
+    }
+
     /// Whether it is as new as the version of that name, by date.
     pub fn is_since(&self, name: &str) -> bool {
         date(self.name) >= date(name)
@@ -64,9 +69,16 @@ impl<F> fmt::Display for ApiVersion<F> {
     }
 }
 
-/// The chat versions that are served, oldest first.
+/// The chat versions that are served, oldest first. The previews among them are those that SDKs
+/// send, one of which is a stable release (Java 1.2.0 sends 2021-04-05-preview6).
 pub const CHAT: &[ChatApiVersion] = &[
     ApiVersion::new("2020-09-21-preview2", ChatFamily::Preview2),
+    ApiVersion::new("2021-03-01-preview5", ChatFamily::Ga),
+    ApiVersion::new("2021-03-07", ChatFamily::Ga),
+    ApiVersion::new("2021-04-05-preview6", ChatFamily::Ga),
+    ApiVersion::new("2021-09-07", ChatFamily::Ga),
+    ApiVersion::new("2023-11-07", ChatFamily::Ga),
+    ApiVersion::new("2023-11-15-preview", ChatFamily::Ga),
     ApiVersion::new("2024-03-07", ChatFamily::Ga),
     ApiVersion::new("2025-03-15", ChatFamily::Ga),
 ];
@@ -115,7 +127,7 @@ fn resolve<F: Copy + PartialEq>(
     listed
         .iter()
         .filter(|version| version.family == ga && parse(version.name).is_some_and(|v| v <= asked))
-        .max_by_key(|version| (!version.name.contains("preview"), date(version.name)))
+        .max_by_key(|version| (!version.is_preview(), date(version.name)))
         .copied()
         .ok_or(VersionError::Unsupported)
 }
@@ -169,6 +181,8 @@ mod tests {
         assert_eq!(served("2024-06-05-preview"), Ok("2024-03-07"));
         assert_eq!(served("2025-03-15-preview"), Ok("2024-03-07"));
         assert_eq!(served("2031-01-01"), Ok("2025-03-15"));
+        assert_eq!(served("2021-10-01-preview7"), Ok("2021-09-07"));
+        assert_eq!(served("2021-03-05-preview"), Ok("2021-03-01-preview5"));
         assert_eq!(
             identity(Some("2023-08-01")).map(|v| v.name()),
             Ok("2022-10-01")

@@ -1,7 +1,7 @@
-//! What each dated version of the GA family added, by the version that added it.
+//! What each dated version of the GA family added, by the versions that added it.
 //!
-//! From the published OpenAPI documents, compared by their property sets. In a version before its
-//! "since" a field is ignored in requests (unknown fields are) and left out of answers.
+//! From the published OpenAPI documents, compared by their property sets. In a version that does
+//! not have it a field is ignored in requests (unknown fields are) and left out of answers.
 
 use crate::version::ChatApiVersion;
 
@@ -31,8 +31,55 @@ impl Feature {
         }
     }
 
+    /// The first preview that has it; stable versions between the two do not.
+    const fn previewed(self) -> &'static str {
+        match self {
+            Self::MessageMetadata | Self::TypingBody => "2021-04-05-preview6",
+            Self::ThreadMetadata | Self::ParticipantMetadata => "2023-07-01-preview",
+            Self::RetentionPolicy => "2024-03-15-preview",
+        }
+    }
+
     /// Whether the version has it.
     pub fn is_in(self, version: ChatApiVersion) -> bool {
-        version.is_since(self.since())
+        if version.is_preview() {
+            version.is_since(self.previewed())
+        } else {
+            version.is_since(self.since())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::version;
+
+    #[test]
+    fn previews_have_what_the_stable_versions_after_them_do_not_have_yet() {
+        let has = |name| {
+            let version = version::chat(Some(name)).unwrap();
+            assert_eq!(version.name(), name);
+            [
+                Feature::MessageMetadata,
+                Feature::TypingBody,
+                Feature::ThreadMetadata,
+                Feature::ParticipantMetadata,
+                Feature::RetentionPolicy,
+            ]
+            .map(|feature| feature.is_in(version))
+        };
+        assert_eq!(has("2021-03-01-preview5"), [false; 5]);
+        assert_eq!(has("2021-03-07"), [false; 5]);
+        for version in [
+            "2021-04-05-preview6",
+            "2021-09-07",
+            "2023-11-07",
+            "2024-03-07",
+        ] {
+            assert_eq!(has(version), [true, true, false, false, false], "{version}");
+        }
+        assert_eq!(has("2023-11-15-preview"), [true, true, true, true, false]);
+        assert_eq!(has("2025-03-15"), [true; 5]);
     }
 }

@@ -57,7 +57,10 @@ async fn a_version_yet_to_come_is_answered_as_the_newest_and_says_so() {
     );
     assert_eq!(
         answer.header("api-supported-versions"),
-        Some("2020-09-21-preview2, 2024-03-07, 2025-03-15")
+        Some(
+            "2020-09-21-preview2, 2021-03-01-preview5, 2021-03-07, 2021-04-05-preview6, \
+             2021-09-07, 2023-11-07, 2023-11-15-preview, 2024-03-07, 2025-03-15"
+        )
     );
     let answer = chat.get("/chat/threads").await.expect(200);
     assert_eq!(answer.header("x-cavansite-served-api-version"), None);

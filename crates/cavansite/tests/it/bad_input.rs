@@ -204,7 +204,7 @@ async fn values_out_of_bounds_are_400_and_name_their_field() {
                 "content",
             ),
         ];
-        if dialect.is_ga() {
+        if dialect.is_since_2021_09() {
             let metadata = json!({ "k": kib(10) });
             let body = json!({ "content": kib(20), "metadata": metadata });
             cases.push((Method::POST, &messages, body, "content"));

@@ -430,16 +430,19 @@ pub(crate) struct User {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Dialect {
     Preview2,
+    /// Has no metadata yet, and typing notifications without a body.
+    Ga2021,
     Ga2024,
     Ga2025,
 }
 
 impl Dialect {
-    pub(crate) const ALL: [Self; 3] = [Self::Preview2, Self::Ga2024, Self::Ga2025];
+    pub(crate) const ALL: [Self; 4] = [Self::Preview2, Self::Ga2021, Self::Ga2024, Self::Ga2025];
 
     pub(crate) fn version(self) -> &'static str {
         match self {
             Self::Preview2 => "2020-09-21-preview2",
+            Self::Ga2021 => "2021-03-07",
             Self::Ga2024 => "2024-03-07",
             Self::Ga2025 => "2025-03-15",
         }
@@ -447,6 +450,11 @@ impl Dialect {
 
     pub(crate) fn is_ga(self) -> bool {
         self != Self::Preview2
+    }
+
+    /// Whether messages have metadata, and typing notifications a body.
+    pub(crate) fn is_since_2021_09(self) -> bool {
+        matches!(self, Self::Ga2024 | Self::Ga2025)
     }
 
     /// The status of the empty answer to a change.

@@ -288,7 +288,7 @@ async fn typing_is_accepted_with_and_without_a_body() {
                 ("", Some("0"))
             );
         }
-        let unread = if dialect.is_ga() { 400 } else { 200 };
+        let unread = if dialect.is_since_2021_09() { 400 } else { 200 };
         chat.post(&path, &json!({ "senderDisplayName": 7 }))
             .await
             .expect(unread);
