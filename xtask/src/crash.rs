@@ -71,7 +71,8 @@ impl Suite {
         if let Self::Bites | Self::SoakBites = self {
             return faulty_server(workspace);
         }
-        build(workspace, &["--release", "--package=cavansite"])?;
+        let mut command = workspace.cargo(&["build", "--release", "--locked", "--quiet"]);
+        anyhow::ensure!(command.status()?.success(), "the server does not build");
         Ok(workspace.release_binary("cavansite"))
     }
 }
@@ -87,7 +88,7 @@ pub(crate) fn run(workspace: &Workspace, crash: Crash) -> anyhow::Result<bool> {
         Crash::Soak(options) => (Suite::Soak, options),
         Crash::SoakBites(options) => (Suite::SoakBites, options),
     };
-    build(workspace, &["--package=cavansite-crash"])?;
+    workspace.build_as_for_tests(&["--bin=cavansite-crash"])?;
     let server = match options.binary {
         Some(binary) => binary,
         None => suite.server(workspace)?,
@@ -104,7 +105,7 @@ pub(crate) fn part_of_ci(workspace: &Workspace) -> anyhow::Result<Outcome> {
     if !process::exists("cc") {
         return Ok(Outcome::skipped("cc is not installed"));
     }
-    build(workspace, &["--package=cavansite-crash"])?;
+    workspace.build_as_for_tests(&["--bin=cavansite-crash"])?;
     let mut sum = Outcome::default();
     for (suite, arguments) in IN_CI {
         let server = suite.server(workspace)?;
@@ -133,20 +134,11 @@ fn harness(workspace: &Workspace, suite: Suite, server: &Path, dir: Option<&Path
 /// A server with the feature `fault-injection`, under a name of its own: the one without it is to
 /// be what `target/debug/cavansite` is.
 fn faulty_server(workspace: &Workspace) -> anyhow::Result<PathBuf> {
-    build(
-        workspace,
-        &["--package=cavansite", "--features=fault-injection"],
-    )?;
+    let faulty = ["--bin=cavansite", "--features=cavansite/fault-injection"];
+    workspace.build_as_for_tests(&faulty)?;
     let built = workspace.target().join("debug/cavansite");
     let kept = workspace.target().join("debug/cavansite-fault-injection");
     std::fs::copy(&built, &kept)?;
-    build(workspace, &["--package=cavansite"])?;
+    workspace.build_as_for_tests(&["--bin=cavansite"])?;
     Ok(kept)
-}
-
-fn build(workspace: &Workspace, arguments: &[&str]) -> anyhow::Result<()> {
-    let mut command = workspace.cargo(&["build", "--locked", "--quiet"]);
-    let status = command.args(arguments).status()?;
-    anyhow::ensure!(status.success(), "it does not build");
-    Ok(())
 }

@@ -27,7 +27,7 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> anyhow::Result<bo
 pub(crate) fn command(workspace: &Workspace, folder: &Path) -> anyhow::Result<Command> {
     // Tests run elsewhere.
     let folder = std::fs::canonicalize(folder).with_context(|| folder.display().to_string())?;
-    let mut command = workspace.cargo(&["test", "--package=cavansite-client", "--test=specs"]);
+    let mut command = workspace.cargo(&["test", "--workspace", "--test=specs"]);
     command
         .args(["--locked", "--", "--include-ignored", "--nocapture"])
         .env("CAVANSITE_SPECS", folder);

@@ -43,6 +43,18 @@ impl Workspace {
         self.target().join("release").join(name)
     }
 
+    /// Builds for development, with the dependencies that the tests have built already.
+    ///
+    /// A package that is built alone gets them with fewer features, and so once more: cargo unites
+    /// the features of all packages that it is asked for, and those that only tests want where an
+    /// example is among what it builds.
+    pub(crate) fn build_as_for_tests(&self, arguments: &[&str]) -> anyhow::Result<()> {
+        let mut command = self.cargo(&["build", "--locked", "--quiet", "--workspace"]);
+        command.arg("--example=listen").args(arguments);
+        anyhow::ensure!(command.status()?.success(), "it does not build");
+        Ok(())
+    }
+
     /// cargo with these arguments, in the root.
     pub(crate) fn cargo(&self, arguments: &[&str]) -> Command {
         let program = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());

@@ -4,7 +4,7 @@
 //!
 //! It goes in rounds. Each has threads of its own; at its end everybody but the server comes to
 //! rest, the threads are read back, and what each device was told is compared with them (`verify`).
-//! In the first third of the time the server is killed every few seconds. Afterwards one process
+//! In the first quarter of the time the server is killed every few seconds. Afterwards one process
 //! lives to the end, and its resident memory is watched.
 
 mod acts;
@@ -103,8 +103,8 @@ struct Outcome {
 pub(crate) async fn run(bench: &Bench, options: &Options) -> anyhow::Result<bool> {
     let all = Duration::from_secs(options.seconds);
     let plan = Plan {
-        kills: all / 3,
-        steady: all * 2 / 3,
+        kills: all / 4,
+        steady: all * 3 / 4,
         round: (all / 6).clamp(Duration::from_secs(5), Duration::from_secs(40)),
         patience: Duration::from_mins(4),
         is_quiet: false,
@@ -314,9 +314,9 @@ async fn rounds(
             );
         }
     }
-    // The first half is warm-up: the resume window has passed several times, and five connections
+    // The first third is warm-up: the resume window has passed several times, and five connections
     // to the database have filled their caches.
-    outcome.memory = steady_since.and_then(|at| samples.borrow().ends(at + plan.steady / 2));
+    outcome.memory = steady_since.and_then(|at| samples.borrow().ends(at + plan.steady / 3));
     Ok(outcome)
 }
 

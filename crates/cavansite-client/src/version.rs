@@ -6,7 +6,7 @@ use crate::{Error, Result};
 
 /// A stable version of the chat API. The newest is the default.
 ///
-/// Cavansite serves those from 2024-03-07 on, the hosted service all.
+/// Cavansite and the hosted service serve them all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 #[non_exhaustive]
 pub enum ChatApiVersion {

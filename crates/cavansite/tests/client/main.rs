@@ -26,10 +26,6 @@ use cavansite_client::{
     StaticTokenCredential,
 };
 
-/// The chat versions that the server has, of those that the client offers.
-const CHAT_VERSIONS: [ChatApiVersion; 2] =
-    [ChatApiVersion::V2024_03_07, ChatApiVersion::V2025_03_15];
-
 /// A running server, and clients for it.
 struct Service {
     server: harness::Server,
