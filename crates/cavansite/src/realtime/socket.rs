@@ -35,6 +35,8 @@ pub(super) const TTL_SECONDS: u32 = 14_400;
 enum Over {
     /// The client has gone.
     Gone,
+    /// The client has closed it, and waits to hear so.
+    Closed,
     /// It is unfit to be spoken to, for this reason.
     Unfit(&'static str),
     /// The client has stopped, and will not come back.
@@ -78,10 +80,12 @@ pub(super) async fn run(
     if let Over::Unfit(why) | Over::Ended(why) = over {
         tracing::info!(why, "closed a websocket");
     }
-    if let Over::Ended(words) = over {
-        // A client that does not read misses them.
-        let _ = timeout(FAREWELL, socket.close(words)).await;
-    }
+    // A client that does not read misses the last words.
+    let _ = match over {
+        Over::Ended(words) => timeout(FAREWELL, socket.close(words)).await,
+        Over::Closed => timeout(FAREWELL, socket.answer_close()).await,
+        Over::Gone | Over::Unfit(_) | Over::Stopped => return,
+    };
 }
 
 const UNAUTHORIZED: &str = "0:::{\"reason\":\"unauthorized\"}";
@@ -255,7 +259,7 @@ impl Client {
             // Pings are answered below; data other than text is none of this protocol.
             return match message {
                 Message::Ping(_) | Message::Pong(_) => Ok(()),
-                Message::Close(_) => Err(Over::Gone),
+                Message::Close(_) => Err(Over::Closed),
                 _ => Err(Over::Unfit("a frame was no text")),
             };
         };

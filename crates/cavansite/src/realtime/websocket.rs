@@ -91,6 +91,15 @@ impl Websocket {
         Ok(())
     }
 
+    /// Answers the client's close frame, as RFC 6455 (5.5.1) wants; browsers report an unclean end
+    /// otherwise. tungstenite has the answer ready since that frame was read.
+    pub(super) async fn answer_close(&mut self) -> Result<(), Error> {
+        if self.is_torn {
+            return Ok(());
+        }
+        self.stream.flush().await
+    }
+
     /// Says some last words and closes it.
     pub(super) async fn close(&mut self, words: &str) -> Result<(), Error> {
         if self.is_torn {

@@ -6,15 +6,15 @@ use axum::body::Body;
 use axum::http::{Method, Request};
 use cavansite::realtime::RealtimeLimits;
 use cavansite_core::limits::Limits;
-use futures_util::SinkExt as _;
+use futures_util::{SinkExt as _, StreamExt as _};
 use serde_json::{Value, json};
 use tokio::time::{sleep, timeout};
 use tokio_tungstenite::tungstenite::Message;
-use tokio_tungstenite::tungstenite::protocol::frame::Frame;
-use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
+use tokio_tungstenite::tungstenite::protocol::frame::coding::{CloseCode, Data, OpCode};
+use tokio_tungstenite::tungstenite::protocol::frame::{CloseFrame, Frame};
 
 use crate::harness::{Answer, Dialect::Ga2024, HOST, Options, TestServer};
-use crate::websocket::{Live, Socket, UNAUTHORIZED, ask};
+use crate::websocket::{Live, PATIENCE, Socket, UNAUTHORIZED, ask};
 
 #[tokio::test]
 async fn every_device_of_every_participant_is_pushed_what_happens_in_order() {
@@ -307,6 +307,20 @@ async fn frames_that_are_none_end_their_websocket_alone() {
     }
     chat.say(&thread, "still here").await;
     assert_eq!(bobs.event().await["messageBody"], "still here");
+}
+
+#[tokio::test]
+async fn a_client_that_closes_its_websocket_sees_that_it_was_closed_cleanly() {
+    let server = TestServer::start().await;
+    let live = Live::start(&server).await;
+    let mut socket = live.connect(&server.user().await, "e").await;
+    let normal = CloseFrame {
+        code: CloseCode::Normal,
+        reason: "bye".into(),
+    };
+    socket.0.close(Some(normal.clone())).await.unwrap();
+    let answer = timeout(PATIENCE, socket.0.next()).await.unwrap();
+    assert_eq!(answer.unwrap().unwrap(), Message::Close(Some(normal)));
 }
 
 #[tokio::test]
