@@ -44,7 +44,7 @@ pub(super) struct Suite {
 }
 
 /// All of them, in the order of the matrix.
-pub(super) const SUITES: [Suite; 17] = [
+pub(super) const SUITES: [Suite; 20] = [
     Suite {
         name: "quickstart",
         title: "The Python chat quickstart of November 2020, azure-communication-chat 1.0.0b3",
@@ -102,6 +102,42 @@ pub(super) const SUITES: [Suite; 17] = [
         ]),
         // They delete a user first and then, with that user's token, the thread.
         profile: "azure",
+    },
+    Suite {
+        name: "official-1.0.0",
+        title: "The official test files of March 2021 that need a server, unmodified",
+        platform: Platform::Python,
+        packages: "python-1.0.0-tests",
+        script: "official/official.py",
+        course: Course::Told([
+            "azure-communication-identity==1.0.1",
+            "azure-communication-chat==1.0.0",
+        ]),
+        profile: "open",
+    },
+    Suite {
+        name: "official-1.1.0",
+        title: "The official test files of September 2021 that need a server, unmodified",
+        platform: Platform::Python,
+        packages: "python-1.1.0-tests",
+        script: "official/official.py",
+        course: Course::Told([
+            "azure-communication-identity==1.2.0",
+            "azure-communication-chat==1.1.0",
+        ]),
+        profile: "open",
+    },
+    Suite {
+        name: "official-1.2.0",
+        title: "The official test files of December 2023 that need a server, unmodified",
+        platform: Platform::Python,
+        packages: "python-1.2.0-tests",
+        script: "official/official.py",
+        course: Course::Told([
+            "azure-communication-identity==1.3.1",
+            "azure-communication-chat==1.2.0",
+        ]),
+        profile: "open",
     },
     Suite {
         name: "official-today",
