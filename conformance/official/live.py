@@ -93,10 +93,7 @@ class Preparer:
         def prepared(test, *args, **kwargs):
             kwargs.update(dict.fromkeys(self.names, _connection_string()))
             _trim(function, kwargs)
-            result = function(test, *args, **kwargs)
-            if inspect.iscoroutine(result):
-                # Nobody else does: unittest would drop it, and so pass the test that never ran.
-                asyncio.get_event_loop().run_until_complete(result)
+            return function(test, *args, **kwargs)
 
         # pytest must not take the parameters for fixtures.
         del prepared.__wrapped__
@@ -128,6 +125,15 @@ class NoDirectoryAsync(NoDirectory):
     async def close(self):
         pass
 
+
+def _call_and_await(_test, method):
+    result = method()
+    if inspect.iscoroutine(result):
+        asyncio.get_event_loop().run_until_complete(result)
+
+
+# unittest by itself drops what an asynchronous test returns, and so passes what never ran.
+unittest.TestCase._callTestMethod = _call_and_await
 
 _module("azure_devtools")
 _module(
