@@ -19,7 +19,8 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 
-# The test files that talk to a server. Others test a package against mocks, or buy telephone numbers.
+# The test files that talk to a server; others test a package against mocks, or buy telephone
+# numbers.
 LIVE = {
     "azure-communication-administration": "test_communication_identity_client*.py",
     "azure-communication-chat": "test_chat*_e2e*.py",
