@@ -2,7 +2,8 @@
 
 Each phase is a package and its version. Its source package is fetched from where pip gets its
 packages, and every test file runs in a pytest of its own: some leave event loops behind that
-others stumble over. `live.py` stands in for the authors' test framework.
+others stumble over. As many run at once as there are processors. `live.py` stands in for the
+authors' test framework.
 
     python official.py --state STATE --results RESULTS PACKAGE==VERSION...
 """
@@ -13,13 +14,23 @@ import subprocess
 import sys
 import tarfile
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 
-# Test files that are run, where not all are: the others of this package buy telephone numbers.
-ONLY = {
+# The test files that talk to a server; others test a package against mocks, or buy telephone
+# numbers.
+LIVE = {
     "azure-communication-administration": "test_communication_identity_client*.py",
+    "azure-communication-chat": "test_chat*_e2e*.py",
+    "azure-communication-identity": "test_communication_identity_client*.py",
+}
+
+# The releases whose test files are all run.
+WHOLE = {
+    "azure-communication-chat==1.0.0b3",
+    "azure-communication-chat==1.3.0",
 }
 
 # No test takes this long; one that does has met a server that does not answer.
@@ -42,15 +53,17 @@ def source_of(package, folder):
     return unpacked / "tests"
 
 
-def run_file(file, tests, results):
-    """Runs one test file; what came out is in the results, not in the exit code."""
+def run_file(file, folder):
+    """Runs one test file and returns what came out, as lines; the exit code does not tell."""
+    results = folder / f"{file.stem}.jsonl"
+    results.write_text("")
     environment = dict(os.environ)
-    environment["PYTHONPATH"] = os.pathsep.join([str(HERE), str(tests)])
+    environment["PYTHONPATH"] = os.pathsep.join([str(HERE), str(file.parent)])
     environment["OFFICIAL_RESULTS"] = str(results)
     options = ["-q", "--noconftest", "-p", "live", "-p", "no:cacheprovider", "-W", "ignore"]
     done = subprocess.run(
         [sys.executable, "-m", "pytest", *options, file.name],
-        cwd=tests,
+        cwd=file.parent,
         env=environment,
         timeout=FILE_SECONDS_MAX,
         stdout=subprocess.PIPE,
@@ -61,6 +74,7 @@ def run_file(file, tests, results):
     if done.returncode not in (0, 1):
         print(done.stdout)
         raise SystemExit(f"{file.name} did not run")
+    return results.read_text(encoding="utf-8")
 
 
 def main():
@@ -73,11 +87,12 @@ def main():
     # Beside the suites' own folders, so that they are fetched once.
     sources = Path(arguments.state).resolve().parents[2] / "sources"
     results = Path(arguments.results).resolve()
-    for package in arguments.packages:
-        tests = source_of(package, sources)
-        pattern = ONLY.get(package.partition("==")[0], "test_*.py")
-        for file in sorted(tests.glob(pattern)):
-            run_file(file, tests, results)
+    with ThreadPoolExecutor(os.cpu_count()) as pool, results.open("w", encoding="utf-8") as out:
+        for package in arguments.packages:
+            tests = source_of(package, sources)
+            pattern = "test_*.py" if package in WHOLE else LIVE[package.partition("==")[0]]
+            files = sorted(tests.glob(pattern))
+            out.writelines(pool.map(lambda file: run_file(file, results.parent), files))
 
 
 main()

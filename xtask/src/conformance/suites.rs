@@ -43,8 +43,39 @@ pub(super) struct Suite {
     pub(super) profile: &'static str,
 }
 
+/// The official test files of two packages, the first before the server is killed.
+const fn official(
+    name: &'static str,
+    title: &'static str,
+    packages: &'static str,
+    releases: [&'static str; 2],
+) -> Suite {
+    Suite {
+        name,
+        title,
+        platform: Platform::Python,
+        packages,
+        script: "official/official.py",
+        course: Course::Told(releases),
+        profile: "open",
+    }
+}
+
+/// The conversation that every release of the JavaScript SDKs leads.
+const fn conversation(name: &'static str, title: &'static str, packages: &'static str) -> Suite {
+    Suite {
+        name,
+        title,
+        platform: Platform::Node,
+        packages,
+        script: "releases/chat.mjs",
+        course: Course::Told(["begin", "resume"]),
+        profile: "open",
+    }
+}
+
 /// All of them, in the order of the matrix.
-pub(super) const SUITES: [Suite; 17] = [
+pub(super) const SUITES: [Suite; 26] = [
     Suite {
         name: "quickstart",
         title: "The Python chat quickstart of November 2020, azure-communication-chat 1.0.0b3",
@@ -103,18 +134,72 @@ pub(super) const SUITES: [Suite; 17] = [
         // They delete a user first and then, with that user's token, the thread.
         profile: "azure",
     },
-    Suite {
-        name: "official-today",
-        title: "The official test files of today, unmodified",
-        platform: Platform::Python,
-        packages: "python-today-tests",
-        script: "official/official.py",
-        course: Course::Told([
+    official(
+        "official-1.0.0",
+        "The official test files of March 2021 that need a server, unmodified",
+        "python-1.0.0-tests",
+        [
+            "azure-communication-identity==1.0.1",
+            "azure-communication-chat==1.0.0",
+        ],
+    ),
+    official(
+        "official-1.1.0",
+        "The official test files of September 2021 that need a server, unmodified",
+        "python-1.1.0-tests",
+        [
+            "azure-communication-identity==1.2.0",
+            "azure-communication-chat==1.1.0",
+        ],
+    ),
+    official(
+        "official-1.2.0",
+        "The official test files of December 2023 that need a server, unmodified",
+        "python-1.2.0-tests",
+        [
+            "azure-communication-identity==1.3.1",
+            "azure-communication-chat==1.2.0",
+        ],
+    ),
+    official(
+        "official-today",
+        "The official test files of today, unmodified",
+        "python-today-tests",
+        [
             "azure-communication-identity==1.5.0",
             "azure-communication-chat==1.3.0",
-        ]),
-        profile: "open",
-    },
+        ],
+    ),
+    conversation(
+        "releases-1.0.0",
+        "A conversation over REST, @azure/communication-chat 1.0.0, -identity 1.0.0",
+        "js-1.0.0",
+    ),
+    conversation(
+        "releases-1.2.1",
+        "A conversation over REST, @azure/communication-chat 1.2.1, -identity 1.1.0",
+        "js-1.2.1",
+    ),
+    conversation(
+        "releases-1.3.2",
+        "A conversation over REST, @azure/communication-chat 1.3.2, -identity 1.2.0",
+        "js-1.3.2",
+    ),
+    conversation(
+        "releases-1.4.0",
+        "A conversation over REST, @azure/communication-chat 1.4.0, -identity 1.3.0",
+        "js-1.4.0",
+    ),
+    conversation(
+        "releases-1.5.4",
+        "A conversation over REST, @azure/communication-chat 1.5.4, -identity 1.3.1",
+        "js-1.5.4",
+    ),
+    conversation(
+        "releases-1.6.0",
+        "A conversation over REST, @azure/communication-chat 1.6.0, -identity 1.3.1",
+        "js-today",
+    ),
     Suite {
         name: "walk-2020",
         title: "A long thread walked while it changes, azure-communication-chat 1.0.0b3",
