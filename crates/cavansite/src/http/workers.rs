@@ -11,9 +11,9 @@ use tokio::net::TcpStream;
 use tokio::runtime::{self, Handle, Runtime};
 use tokio::sync::oneshot;
 
-/// Blocking work at the same time in all runtimes: the store's readers, of which there are four, and
-/// messages of HTML that are parsed. More would only share the cores, and each keeps memory: under
-/// the load of `cargo xtask crash soak`, 32 threads took 20 % more than these.
+/// Blocking work at the same time in all runtimes: the store's readers, of which there are four,
+/// and messages of HTML that are parsed. More would only share the cores, and each keeps memory:
+/// under the load of `cargo xtask crash soak`, 32 threads took a fifth more than these.
 const BLOCKING_THREADS_MAX: usize = 8;
 
 /// Where connections are served, in turn.
