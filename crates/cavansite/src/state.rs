@@ -207,12 +207,15 @@ fn scheme_name(scheme: Scheme) -> &'static str {
     }
 }
 
-/// An authority without its port.
+/// An authority without its port, which `@azure/communication-common` 2.0.0 to 2.4.0 name twice.
 pub fn host_of(authority: &str) -> &str {
-    match authority.rsplit_once(':') {
-        Some((host, port)) if port.bytes().all(|c| c.is_ascii_digit()) => host,
-        _ => authority,
+    let mut host = authority;
+    while let Some((before, port)) = host.rsplit_once(':')
+        && port.bytes().all(|c| c.is_ascii_digit())
+    {
+        host = before;
     }
+    host
 }
 
 #[cfg(test)]
@@ -224,6 +227,8 @@ mod tests {
         for (authority, host) in [
             ("localhost:10010", "localhost"),
             ("localhost", "localhost"),
+            ("localhost:10010:10010", "localhost"),
+            ("[::1]:10010:10010", "[::1]"),
             ("[::1]:10010", "[::1]"),
             ("[::1]", "[::1]"),
         ] {

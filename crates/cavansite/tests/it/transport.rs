@@ -164,7 +164,9 @@ async fn the_emulator_answers_to_its_own_names_only() {
         ("localhost:80", 200),
         ("[::1]", 200),
         ("chat.test:10010", 200),
+        ("127.0.0.1:10010:10010", 200),
         ("rebound.example", 421),
+        ("rebound.example:127.0.0.1:80", 421),
         ("127.0.0.1.rebound.example:10010", 421),
     ] {
         let mut request = chat.request(Method::GET, "/chat/threads", String::new());
