@@ -47,12 +47,13 @@ pub(crate) use bites::{Options as BitesOptions, run as run_bites};
 const USERS: usize = 24;
 /// The server's settings. Bounds are small, so that they are reached: caches fill in the warm-up,
 /// and clients that are slow for seconds have more waiting for them than is kept.
-const SETTINGS: [(&str, &str); 9] = [
+const SETTINGS: [(&str, &str); 10] = [
     ("CAVANSITE_REALTIME_RESUME_WINDOW_MS", "60000"),
     ("CAVANSITE_REALTIME_KEPT_BYTES_MAX", "131072"),
     ("CAVANSITE_REALTIME_UNANSWERED_BYTES_MAX", "32768"),
     ("CAVANSITE_REALTIME_KEPT_BYTES_OF_ALL_MAX", "4194304"),
     ("CAVANSITE_LIMITS_THREAD_CACHE_BYTES_MAX", "4194304"),
+    ("CAVANSITE_LIMITS_PAGE_CACHE_BYTES_MAX", "262144"),
     ("CAVANSITE_LIMITS_TOKEN_MINUTES_MIN", "1"),
     ("CAVANSITE_LIMITS_TOKEN_MINUTES_DEFAULT", "1"),
     ("CAVANSITE_LIMITS_SEND_REPEAT_WINDOW_MS", "10000"),

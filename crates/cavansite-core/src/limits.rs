@@ -36,6 +36,9 @@ pub struct Limits {
     pub send_repeats_per_thread_max: usize,
     /// Memory for the state and the newest messages of active threads, in bytes.
     pub thread_cache_bytes_max: usize,
+    /// Memory of each connection to the database for its pages, in bytes; there are five (SQLite:
+    /// 2000 KiB).
+    pub page_cache_bytes_max: usize,
     /// Writes that may wait for the store's writer before further ones are refused with 503.
     pub write_queue_max: usize,
 }
@@ -56,6 +59,7 @@ impl Default for Limits {
             send_repeat_window_ms: 2 * 60 * 1000,
             send_repeats_per_thread_max: 1000,
             thread_cache_bytes_max: 256 * 1024 * 1024,
+            page_cache_bytes_max: 2000 * 1024,
             write_queue_max: 4096,
         }
     }

@@ -212,7 +212,7 @@ impl SqliteStore {
         let memory = limits.thread_cache_bytes_max;
         let shared = Arc::new(Shared {
             queue: Queue::new(limits.write_queue_max),
-            readers: Arc::new(Readers::new(database.clone())),
+            readers: Arc::new(Readers::new(database.clone(), limits.page_cache_bytes_max)),
             threads: ThreadCache::new(
                 memory - memory / writer::STATE_SHARE - memory / writer::LISTS_SHARE,
             ),

@@ -25,6 +25,7 @@ const READS_WAITING_MAX: usize = 4096;
 /// The read-only connections.
 pub(super) struct Readers {
     database: PathBuf,
+    page_cache_bytes_max: usize,
     idle: Mutex<Vec<Connection>>,
     free: Arc<Semaphore>,
     waiting: AtomicUsize,
@@ -33,9 +34,10 @@ pub(super) struct Readers {
 
 impl Readers {
     /// None is open yet.
-    pub(super) fn new(database: PathBuf) -> Self {
+    pub(super) fn new(database: PathBuf, page_cache_bytes_max: usize) -> Self {
         Self {
             database,
+            page_cache_bytes_max,
             idle: Mutex::default(),
             free: Arc::new(Semaphore::new(READERS_MAX)),
             waiting: AtomicUsize::new(0),
@@ -67,7 +69,7 @@ impl Readers {
             let _permit = permit;
             let connection = match readers.idle().pop() {
                 Some(connection) => connection,
-                None => schema::open_for_reading(&readers.database).map_err(failed)?,
+                None => readers.open().map_err(failed)?,
             };
             let result = work(&connection);
             // One that failed is not used again.
@@ -78,6 +80,12 @@ impl Readers {
         });
         read.await
             .unwrap_or_else(|_| Err(StoreFailure::new("a reader has stopped").into()))
+    }
+
+    fn open(&self) -> rusqlite::Result<Connection> {
+        let connection = schema::open_for_reading(&self.database)?;
+        schema::bound_pages(&connection, self.page_cache_bytes_max)?;
+        Ok(connection)
     }
 
     /// Closes the connections that are at rest, and refuses further reads.

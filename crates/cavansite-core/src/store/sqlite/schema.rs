@@ -116,6 +116,13 @@ pub(super) fn opening(database: &Path, error: rusqlite::Error) -> OpenError {
     }
 }
 
+/// Bounds what the connection keeps of the database's pages.
+pub(super) fn bound_pages(connection: &Connection, bytes: usize) -> rusqlite::Result<()> {
+    // A negative number counts KiB; 0 would mean the default.
+    let kib = i64::try_from(bytes / 1024).unwrap_or(i64::MAX).max(1);
+    connection.pragma_update(None, "cache_size", -kib)
+}
+
 fn settle(connection: &Connection) -> rusqlite::Result<()> {
     connection.busy_timeout(BUSY_TIMEOUT)?;
     connection.set_prepared_statement_cache_capacity(64);

@@ -67,6 +67,7 @@ impl Writer {
         durability: Durability,
         run_keys: usize,
     ) -> rusqlite::Result<Self> {
+        schema::bound_pages(&connection, shared.limits.page_cache_bytes_max)?;
         let settling = Settling::open(&connection, &shared.unsettled, run_keys)?;
         let erasing = Erasing::open(&connection)?;
         let restless = shared.unsettled.len() > 0 || !erasing.is_done();
@@ -196,6 +197,7 @@ impl Writer {
     /// log's end stays known and what the failed commit left behind it is overwritten.
     fn recover(&mut self) -> rusqlite::Result<()> {
         let connection = schema::open_for_writing(&self.database, self.durability)?;
+        schema::bound_pages(&connection, self.shared.limits.page_cache_bytes_max)?;
         connection.execute("UPDATE engine SET recoveries = recoveries + 1", [])?;
         self.connection = connection;
         self.in_doubt = false;

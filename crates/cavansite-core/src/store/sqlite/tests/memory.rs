@@ -71,7 +71,13 @@ async fn under_a_tiny_bound_everything_still_reads_right() {
     let directory = TempDir::new().unwrap();
     let mut options = options(&directory.path().join("data"));
     options.limits.thread_cache_bytes_max = 40_000;
+    options.limits.page_cache_bytes_max = 40 * 1024;
     let store = Arc::new(SqliteStore::open_with(options, 30).unwrap());
+    let kib = store.shared.readers.read(|connection| {
+        let kib = connection.pragma_query_value(None, "cache_size", |row| row.get::<_, i64>(0));
+        Ok(kib.unwrap())
+    });
+    assert_eq!(kib.await.unwrap(), -40);
     for number in 1..=40 {
         thread(&store, number, &[1]).await;
     }
