@@ -82,6 +82,16 @@ pub(crate) fn part_of_ci(workspace: &Workspace, install: bool) -> anyhow::Result
     check(workspace, &options)
 }
 
+/// Makes the environments of the suites that CI runs, ahead of time. What cannot be made is told
+/// when they run.
+pub(crate) fn make_environments(workspace: &Workspace, install: bool) {
+    for suite in &SUITES {
+        if let Err(error) = Script::of(workspace, suite, install, false) {
+            println!("{}: {error:#}", suite.name);
+        }
+    }
+}
+
 /// Runs the suites and compares; a check passes when its outcome is the expected one.
 fn check(workspace: &Workspace, options: &Options) -> anyhow::Result<Count> {
     for name in &options.suite {
