@@ -153,6 +153,7 @@ _module(
     AzureRecordedTestCase=AzureRecordedTestCase,
     AzureMgmtPreparer=Preparer,
     ResourceGroupPreparer=Preparer,
+    FakeResource=None,
     PowerShellPreparer=Preparer,
     is_live=lambda: True,
     recorded_by_proxy=_as_it_is,

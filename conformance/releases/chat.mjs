@@ -1,5 +1,5 @@
-// One conversation over REST, by any stable release of the JavaScript SDKs. Which it is, the environment
-// says; what differs between them is asked of `has`.
+// One conversation over REST, by any release of the JavaScript SDKs since February 2021. Which it is, the
+// environment says; what differs between them is asked of `has`.
 //
 //     node chat.mjs --state STATE --results RESULTS begin|resume
 
@@ -9,9 +9,12 @@ import { ChatClient } from "@azure/communication-chat";
 import { AzureCommunicationTokenCredential } from "@azure/communication-common";
 import { CommunicationIdentityClient } from "@azure/communication-identity";
 import { checks, finish, phases, state } from "../checks.mjs";
+import * as betas from "./betas.mjs";
 
 /** The api-versions that releases send, by the release of the chat SDK. */
 const SENT = {
+  "1.0.0-beta.4": { chat: "2020-11-01-preview3", identities: "2021-03-07" },
+  "1.0.0-beta.5": { chat: "2021-01-27-preview4", identities: "2021-03-07" },
   "1.0.0": { chat: "2021-03-07", identities: "2021-03-07" },
   "1.2.1": { chat: "2021-09-07", identities: "2022-06-01" },
   "1.3.2": { chat: "2021-09-07", identities: "2022-10-01" },
@@ -22,6 +25,7 @@ const SENT = {
 const release = createRequire(import.meta.url)("@azure/communication-chat/package.json").version;
 const versions = SENT[release];
 const has = {
+  stableNames: versions.chat >= "2021-03-07",
   tokenLife: versions.identities >= "2022-10-01",
   messageMetadata: versions.chat >= "2021-09-07",
   threadMetadata: versions.chat >= "2025-03-15",
@@ -39,10 +43,15 @@ https.request = (...given) => {
 syncBuiltinESMExports();
 
 const endpoint = process.env.COMMUNICATION_SERVICES_ENDPOINT;
-const identity = new CommunicationIdentityClient(
-  process.env.COMMUNICATION_SERVICES_CONNECTION_STRING,
-);
-const chatOf = (token) => new ChatClient(endpoint, new AzureCommunicationTokenCredential(token));
+const identityOf = (connectionString) => {
+  const client = new CommunicationIdentityClient(connectionString);
+  return has.stableNames ? client : betas.identityOf(client);
+};
+const identity = identityOf(process.env.COMMUNICATION_SERVICES_CONNECTION_STRING);
+const chatOf = (token) => {
+  const client = new ChatClient(endpoint, new AzureCommunicationTokenCredential(token));
+  return has.stableNames ? client : betas.chatOf(client);
+};
 /** The thread of this conversation, as somebody in `state.people` sees it. */
 const threadOf = (name) => chatOf(state.people[name].token).getChatThreadClient(state.thread);
 const idOf = (name) => ({ communicationUserId: state.people[name].id });
@@ -316,7 +325,7 @@ async function refusals() {
     chatOf(forged).createChatThread({ topic: "mine" }),
   );
   await checks.refuses("another access key", 401, () =>
-    new CommunicationIdentityClient(
+    identityOf(
       `endpoint=${endpoint}/;accesskey=d3Jvbmcga2V5IHdyb25nIGtleSB3cm9uZyBrZXk=`,
     ).createUser(),
   );

@@ -12,6 +12,8 @@ use std::fmt;
 pub enum ChatFamily {
     /// [`crate::chat::preview2`].
     Preview2,
+    /// [`crate::chat::preview3`].
+    Preview3,
     /// [`crate::chat::ga`].
     Ga,
 }
@@ -73,6 +75,8 @@ impl<F> fmt::Display for ApiVersion<F> {
 /// send, one of which is a stable release (Java 1.2.0 sends 2021-04-05-preview6).
 pub const CHAT: &[ChatApiVersion] = &[
     ApiVersion::new("2020-09-21-preview2", ChatFamily::Preview2),
+    ApiVersion::new("2020-11-01-preview3", ChatFamily::Preview3),
+    ApiVersion::new("2021-01-27-preview4", ChatFamily::Ga),
     ApiVersion::new("2021-03-01-preview5", ChatFamily::Ga),
     ApiVersion::new("2021-03-07", ChatFamily::Ga),
     ApiVersion::new("2021-04-05-preview6", ChatFamily::Ga),
@@ -183,6 +187,7 @@ mod tests {
         assert_eq!(served("2031-01-01"), Ok("2025-03-15"));
         assert_eq!(served("2021-10-01-preview7"), Ok("2021-09-07"));
         assert_eq!(served("2021-03-05-preview"), Ok("2021-03-01-preview5"));
+        assert_eq!(served("2021-02-01"), Ok("2021-01-27-preview4"));
         assert_eq!(
             identity(Some("2023-08-01")).map(|v| v.name()),
             Ok("2022-10-01")
@@ -191,12 +196,7 @@ mod tests {
 
     #[test]
     fn what_has_no_listed_version_before_it_is_unsupported() {
-        for name in [
-            "2020-11-01-preview3",
-            "2021-01-27-preview4",
-            "2020-01-01",
-            "2019-12-31",
-        ] {
+        for name in ["2021-01-26", "2020-11-01", "2020-01-01", "2019-12-31"] {
             assert_eq!(served(name), Err(VersionError::Unsupported), "{name}");
         }
     }

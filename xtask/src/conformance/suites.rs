@@ -75,7 +75,7 @@ const fn conversation(name: &'static str, title: &'static str, packages: &'stati
 }
 
 /// All of them, in the order of the matrix.
-pub(super) const SUITES: [Suite; 26] = [
+pub(super) const SUITES: [Suite; 30] = [
     Suite {
         name: "quickstart",
         title: "The Python chat quickstart of November 2020, azure-communication-chat 1.0.0b3",
@@ -134,6 +134,30 @@ pub(super) const SUITES: [Suite; 26] = [
         // They delete a user first and then, with that user's token, the thread.
         profile: "azure",
     },
+    Suite {
+        profile: "azure",
+        ..official(
+            "official-1.0.0b4",
+            "The official test files of the betas 1.0.0b4 that need a server, unmodified",
+            "python-1.0.0b4-tests",
+            [
+                "azure-communication-identity==1.0.0b4",
+                "azure-communication-chat==1.0.0b4",
+            ],
+        )
+    },
+    Suite {
+        profile: "azure",
+        ..official(
+            "official-1.0.0b5",
+            "The official test files of the betas 1.0.0b5 that need a server, unmodified",
+            "python-1.0.0b5-tests",
+            [
+                "azure-communication-identity==1.0.0b5",
+                "azure-communication-chat==1.0.0b5",
+            ],
+        )
+    },
     official(
         "official-1.0.0",
         "The official test files of March 2021 that need a server, unmodified",
@@ -169,6 +193,16 @@ pub(super) const SUITES: [Suite; 26] = [
             "azure-communication-identity==1.5.0",
             "azure-communication-chat==1.3.0",
         ],
+    ),
+    conversation(
+        "releases-1.0.0-beta.4",
+        "A conversation over REST, @azure/communication-chat and -identity 1.0.0-beta.4",
+        "js-1.0.0-beta.4",
+    ),
+    conversation(
+        "releases-1.0.0-beta.5",
+        "A conversation over REST, @azure/communication-chat and -identity 1.0.0-beta.5",
+        "js-1.0.0-beta.5",
     ),
     conversation(
         "releases-1.0.0",

@@ -1,6 +1,7 @@
-//! Chat 2021-03-07 and later: participants, identifier objects, sequence ids, JSON system messages.
+//! Chat 2021-01-27-preview4 and later: participants, identifier objects, sequence ids, JSON system
+//! messages.
 //!
-//! [`super::since`] says which dated version added which field.
+//! [`super::since`] says which dated version added or changed which field.
 
 use std::collections::BTreeMap;
 
@@ -147,8 +148,28 @@ pub struct CreateChatThreadRequest {
 pub struct CreateChatThreadResult<'a> {
     /// The thread.
     pub chat_thread: ChatThreadProperties<'a>,
-    /// Who could not be added; left out when empty.
+    /// Who could not be added.
+    #[serde(flatten)]
+    pub refused: InvalidParticipants<'a>,
+}
+
+/// Those who could not be added, in one of two fields; left out when there are none.
+#[derive(Debug, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct InvalidParticipants<'a> {
+    /// Where the version has them beside what was made.
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub invalid_participants: Vec<InvalidParticipant<'a>>,
+    /// Where the version has them among `errors`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub errors: Option<ChatErrors<'a>>,
+}
+
+/// What went wrong beside what was made, until 2021-01-27-preview4.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ChatErrors<'a> {
+    /// Who could not be added.
     pub invalid_participants: Vec<InvalidParticipant<'a>>,
 }
 
@@ -212,15 +233,6 @@ pub struct UpdateChatThreadRequest {
 pub struct AddChatParticipantsRequest {
     /// The people.
     pub participants: Vec<ChatParticipantRequest>,
-}
-
-/// The 201 answer to adding people.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct AddChatParticipantsResult<'a> {
-    /// Who could not be added; left out when empty.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub invalid_participants: Vec<InvalidParticipant<'a>>,
 }
 
 /// `POST /chat/threads/{id}/messages`.

@@ -2,6 +2,7 @@
 
 pub mod ga;
 pub mod preview2;
+pub mod preview3;
 pub mod since;
 
 use std::fmt;

@@ -1,13 +1,15 @@
-//! What each dated version of the GA family added, by the versions that added it.
+//! What each dated version of the GA family added or changed, by the versions that did.
 //!
 //! From the published OpenAPI documents, compared by their property sets. In a version that does
 //! not have it a field is ignored in requests (unknown fields are) and left out of answers.
 
 use crate::version::ChatApiVersion;
 
-/// Something that came after 2021-03-07.
+/// Something that came after 2021-01-27-preview4.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Feature {
+    /// `invalidParticipants` beside what was made; before, they were among its `errors`.
+    InvalidParticipants,
     /// `metadata` of messages.
     MessageMetadata,
     /// The body of a typing notification, with `senderDisplayName`.
@@ -24,6 +26,7 @@ impl Feature {
     /// The first stable version that has it.
     pub const fn since(self) -> &'static str {
         match self {
+            Self::InvalidParticipants => "2021-03-07",
             Self::MessageMetadata | Self::TypingBody => "2021-09-07",
             Self::ThreadMetadata | Self::ParticipantMetadata | Self::RetentionPolicy => {
                 "2025-03-15"
@@ -34,6 +37,7 @@ impl Feature {
     /// The first preview that has it; stable versions between the two do not.
     const fn previewed(self) -> &'static str {
         match self {
+            Self::InvalidParticipants => "2021-03-01-preview5",
             Self::MessageMetadata | Self::TypingBody => "2021-04-05-preview6",
             Self::ThreadMetadata | Self::ParticipantMetadata => "2023-07-01-preview",
             Self::RetentionPolicy => "2024-03-15-preview",
@@ -61,6 +65,7 @@ mod tests {
             let version = version::chat(Some(name)).unwrap();
             assert_eq!(version.name(), name);
             [
+                Feature::InvalidParticipants,
                 Feature::MessageMetadata,
                 Feature::TypingBody,
                 Feature::ThreadMetadata,
@@ -69,17 +74,22 @@ mod tests {
             ]
             .map(|feature| feature.is_in(version))
         };
-        assert_eq!(has("2021-03-01-preview5"), [false; 5]);
-        assert_eq!(has("2021-03-07"), [false; 5]);
+        assert_eq!(has("2021-01-27-preview4"), [false; 6]);
+        for version in ["2021-03-01-preview5", "2021-03-07"] {
+            let expected = [true, false, false, false, false, false];
+            assert_eq!(has(version), expected, "{version}");
+        }
         for version in [
             "2021-04-05-preview6",
             "2021-09-07",
             "2023-11-07",
             "2024-03-07",
         ] {
-            assert_eq!(has(version), [true, true, false, false, false], "{version}");
+            let expected = [true, true, true, false, false, false];
+            assert_eq!(has(version), expected, "{version}");
         }
-        assert_eq!(has("2023-11-15-preview"), [true, true, true, true, false]);
-        assert_eq!(has("2025-03-15"), [true; 5]);
+        let expected = [true, true, true, true, true, false];
+        assert_eq!(has("2023-11-15-preview"), expected);
+        assert_eq!(has("2025-03-15"), [true; 6]);
     }
 }

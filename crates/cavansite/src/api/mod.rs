@@ -77,7 +77,7 @@ fn identity_routes() -> Router<Arc<AppState>> {
         )
 }
 
-/// Chat: every family, but that preview2 has members where GA has participants.
+/// Chat: every family, but that preview2 has members where the others have participants.
 fn chat_routes() -> Router<Arc<AppState>> {
     use self::chat::{messages, participants, receipts, threads, typing};
 
@@ -94,6 +94,7 @@ fn chat_routes() -> Router<Arc<AppState>> {
     let member = delete(participants::remove_chat_member);
     let participants = get(participants::list_chat_participants);
     let add = post(participants::add_chat_participants);
+    let participant = delete(participants::remove_chat_participant_by_path);
     let remove = post(participants::remove_chat_participant);
     Router::new()
         .without_v07_checks()
@@ -109,6 +110,10 @@ fn chat_routes() -> Router<Arc<AppState>> {
         .route("/chat/threads/{thread}/members", members)
         .route("/chat/threads/{thread}/members/{member}", member)
         .route("/chat/threads/{thread}/participants", participants)
+        .route(
+            "/chat/threads/{thread}/participants/{participant}",
+            participant,
+        )
         .route("/chat/threads/{thread}/participants/:add", add)
         .route("/chat/threads/{thread}/participants/:remove", remove)
 }

@@ -113,7 +113,7 @@ pub(super) fn error_shape(version: Option<&Version>, setting: ErrorShape) -> Bod
     match (setting, version.family()) {
         (ErrorShape::Hosted, _) => BodyShape::Hosted,
         (ErrorShape::Published, ChatFamily::Preview2) => BodyShape::Flat,
-        (ErrorShape::Published, ChatFamily::Ga) => BodyShape::Enveloped,
+        (ErrorShape::Published, ChatFamily::Preview3 | ChatFamily::Ga) => BodyShape::Enveloped,
     }
 }
 

@@ -11,7 +11,7 @@ use crate::harness::{Chat, Dialect, TestServer};
 async fn body_operations(chat: &Chat<'_>) -> Vec<(Method, String)> {
     let thread = chat.thread("t", &[]).await;
     let message = chat.say(&thread, "kept").await;
-    let people = if chat.dialect.is_ga() {
+    let people = if chat.dialect.has_participants() {
         "participants/:add"
     } else {
         "members"
@@ -40,7 +40,7 @@ async fn everything(chat: &Chat<'_>) -> Vec<Value> {
 }
 
 pub(crate) fn check_shape(dialect: Dialect, json: &Value, code: &str) {
-    let error = if dialect.is_ga() {
+    let error = if dialect.has_participants() {
         &json["error"]
     } else {
         json
@@ -250,7 +250,7 @@ async fn values_out_of_bounds_are_400_and_name_their_field() {
                 .await;
             let shown: String = body.to_string().chars().take(80).collect();
             assert_eq!(answer.status, 400, "{dialect:?} {shown}: {}", answer.text);
-            let error = if dialect.is_ga() {
+            let error = if dialect.has_participants() {
                 &answer.json["error"]
             } else {
                 &answer.json

@@ -430,6 +430,10 @@ pub(crate) struct User {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Dialect {
     Preview2,
+    /// People are strings, as in preview2.
+    Preview3,
+    /// Who was not added is among the answer's errors, as in preview3.
+    Preview4,
     /// Has no metadata yet, and typing notifications without a body.
     Ga2021,
     Ga2024,
@@ -437,19 +441,42 @@ pub(crate) enum Dialect {
 }
 
 impl Dialect {
-    pub(crate) const ALL: [Self; 4] = [Self::Preview2, Self::Ga2021, Self::Ga2024, Self::Ga2025];
+    pub(crate) const ALL: [Self; 6] = [
+        Self::Preview2,
+        Self::Preview3,
+        Self::Preview4,
+        Self::Ga2021,
+        Self::Ga2024,
+        Self::Ga2025,
+    ];
 
     pub(crate) fn version(self) -> &'static str {
         match self {
             Self::Preview2 => "2020-09-21-preview2",
+            Self::Preview3 => "2020-11-01-preview3",
+            Self::Preview4 => "2021-01-27-preview4",
             Self::Ga2021 => "2021-03-07",
             Self::Ga2024 => "2024-03-07",
             Self::Ga2025 => "2025-03-15",
         }
     }
 
-    pub(crate) fn is_ga(self) -> bool {
+    /// Whether people are called participants, and all that came with it.
+    pub(crate) fn has_participants(self) -> bool {
         self != Self::Preview2
+    }
+
+    /// Whether people are objects, not strings.
+    pub(crate) fn has_identifiers(self) -> bool {
+        !matches!(self, Self::Preview2 | Self::Preview3)
+    }
+
+    /// Those of the answer to a create or an addition who could not be added.
+    pub(crate) fn invalid_participants(self, answer: &Value) -> &Value {
+        match self {
+            Self::Preview3 | Self::Preview4 => &answer["errors"]["invalidParticipants"],
+            _ => &answer["invalidParticipants"],
+        }
     }
 
     /// Whether messages have metadata, and typing notifications a body.
@@ -459,21 +486,21 @@ impl Dialect {
 
     /// The status of the empty answer to a change.
     pub(crate) fn changed(self) -> u16 {
-        if self.is_ga() { 204 } else { 200 }
+        if self.has_participants() { 204 } else { 200 }
     }
 
     /// The status of the answer to creating a thread and adding people.
     pub(crate) fn created(self) -> u16 {
-        if self.is_ga() { 201 } else { 207 }
+        if self.has_participants() { 201 } else { 207 }
     }
 
     /// The status of the empty answer to a receipt.
     pub(crate) fn receipt_sent(self) -> u16 {
-        if self.is_ga() { 200 } else { 201 }
+        if self.has_participants() { 200 } else { 201 }
     }
 
     pub(crate) fn people(self) -> &'static str {
-        if self.is_ga() {
+        if self.has_participants() {
             "participants"
         } else {
             "members"
@@ -482,7 +509,7 @@ impl Dialect {
 
     /// Somebody in a request: id, and other fields.
     pub(crate) fn person(self, id: &str, more: &Value) -> Value {
-        let mut person = if self.is_ga() {
+        let mut person = if self.has_identifiers() {
             json!({ "communicationIdentifier": { "rawId": id, "communicationUser": { "id": id } } })
         } else {
             json!({ "id": id })
@@ -495,7 +522,7 @@ impl Dialect {
 
     /// The raw id of somebody in an answer.
     pub(crate) fn id_of(self, person: &Value) -> &str {
-        let id = if self.is_ga() {
+        let id = if self.has_identifiers() {
             &person["communicationIdentifier"]["rawId"]
         } else {
             &person["id"]
@@ -505,7 +532,7 @@ impl Dialect {
 
     /// The text of a message.
     pub(crate) fn text_of(self, message: &Value) -> &str {
-        let text = if self.is_ga() {
+        let text = if self.has_participants() {
             &message["content"]["message"]
         } else {
             &message["content"]
@@ -577,7 +604,7 @@ impl Chat<'_> {
             .post("/chat/threads", &body)
             .await
             .expect(self.dialect.created());
-        let id = if self.dialect.is_ga() {
+        let id = if self.dialect.has_participants() {
             answer.json["chatThread"]["id"].as_str()
         } else {
             let parts = answer.json["multipleStatus"].as_array().unwrap();
@@ -605,7 +632,7 @@ impl Chat<'_> {
 
     pub(crate) async fn try_add(&self, thread: &str, user: &User, more: &Value) -> Answer {
         let person = self.dialect.person(&user.id, more);
-        let path = if self.dialect.is_ga() {
+        let path = if self.dialect.has_participants() {
             "participants/:add"
         } else {
             "members"
@@ -627,12 +654,13 @@ impl Chat<'_> {
     }
 
     pub(crate) async fn remove(&self, thread: &str, user: &User) -> Answer {
-        if self.dialect.is_ga() {
+        if self.dialect.has_identifiers() {
             let body = json!({ "communicationUser": { "id": user.id } });
             self.post(&format!("{thread}/participants/:remove"), &body)
                 .await
         } else {
-            self.delete(&format!("{thread}/members/{}", user.id)).await
+            let people = self.dialect.people();
+            self.delete(&format!("{thread}/{people}/{}", user.id)).await
         }
     }
 

@@ -21,7 +21,7 @@ async fn added_people_are_listed_told_and_may_act() {
             .try_add(&thread, &b, &more)
             .await
             .expect(dialect.created());
-        if dialect.is_ga() {
+        if dialect.has_participants() {
             assert_eq!(added.json, json!({}));
         } else {
             let status = json!({ "id": b.id, "statusCode": 201, "type": "ThreadMember" });
@@ -36,11 +36,16 @@ async fn added_people_are_listed_told_and_may_act() {
         let metadata = (dialect == Dialect::Ga2025).then(|| json!({ "role": "guest" }));
         assert_eq!(people[1].get("metadata"), metadata.as_ref());
         let told = &chat.all(&format!("{thread}/messages")).await[0];
-        assert!(told["type"].as_str().unwrap().contains(if dialect.is_ga() {
-            "Added"
-        } else {
-            "Add"
-        }));
+        assert!(
+            told["type"]
+                .as_str()
+                .unwrap()
+                .contains(if dialect.has_participants() {
+                    "Added"
+                } else {
+                    "Add"
+                })
+        );
         assert!(told["content"].to_string().contains(&b.id));
         // Whoever was added may add and remove others, and say something.
         let other = server.chat(dialect, &b);
@@ -104,7 +109,7 @@ async fn people_who_cannot_be_added_are_named_and_the_others_added() {
             "",
         ];
         let people = ids.map(|id| dialect.person(id, &Value::Null));
-        let path = if dialect.is_ga() {
+        let path = if dialect.has_participants() {
             "participants/:add"
         } else {
             "members"
@@ -114,8 +119,11 @@ async fn people_who_cannot_be_added_are_named_and_the_others_added() {
             .post(&format!("{thread}/{path}"), &body)
             .await
             .expect(dialect.created());
-        let codes: Vec<Value> = if dialect.is_ga() {
-            let invalid = answer.json["invalidParticipants"].as_array().unwrap();
+        let codes: Vec<Value> = if dialect.has_participants() {
+            let invalid = dialect
+                .invalid_participants(&answer.json)
+                .as_array()
+                .unwrap();
             invalid
                 .iter()
                 .map(|one| json!([one["target"], one["code"]]))
@@ -162,7 +170,7 @@ async fn a_thread_takes_250_people_and_a_call_200() {
         let body = json!({ "topic": "t", dialect.people(): people(0..201) });
         chat.post("/chat/threads", &body).await.expect(400);
         let thread = chat.thread("t", &people(0..200)).await;
-        let path = if dialect.is_ga() {
+        let path = if dialect.has_participants() {
             "participants/:add"
         } else {
             "members"
@@ -206,12 +214,17 @@ async fn a_removal_is_told_and_one_of_nobody_is_not() {
         assert_eq!(chat.all(&format!("{thread}/messages")).await.len(), 2);
         chat.remove(&thread, &b).await.expect(204);
         let told = &chat.all(&format!("{thread}/messages")).await[0];
-        if dialect.is_ga() {
+        if dialect.has_identifiers() {
             assert_eq!(told["type"], "participantRemoved");
             let gone = &told["content"]["participants"][0]["communicationIdentifier"];
             assert_eq!(gone["communicationUser"]["id"], b.id);
             let initiator = &told["content"]["initiatorCommunicationIdentifier"];
             assert_eq!(initiator["rawId"], a.id);
+        } else if dialect.has_participants() {
+            let people = [json!({ "id": b.id, "shareHistoryTime": "1970-01-01T00:00:00Z" })];
+            assert_eq!(told["type"], "participantRemoved");
+            let content = json!({ "participants": people, "initiator": a.id });
+            assert_eq!(told["content"], content);
         } else {
             assert_eq!(told["type"], "ThreadActivity/DeleteMember");
             let id = told["id"].as_str().unwrap();
@@ -258,13 +271,23 @@ async fn the_paths_of_one_shape_are_no_part_of_the_other() {
     for dialect in Dialect::ALL {
         let chat = server.chat(dialect, &a);
         let thread = chat.thread("t", &[]).await;
-        let other = if dialect.is_ga() {
+        let other = if dialect.has_participants() {
             "members"
         } else {
             "participants"
         };
         let answer = chat.get(&format!("{thread}/{other}")).await.expect(400);
         assert_eq!(answer.code(), "UnsupportedApiVersion");
+        if dialect.has_identifiers() {
+            let path = format!("{thread}/{}/{}", dialect.people(), a.id);
+            let answer = chat.delete(&path).await.expect(400);
+            assert_eq!(answer.code(), "UnsupportedApiVersion");
+        } else {
+            let path = format!("{thread}/participants/:remove");
+            let body = json!({ "communicationUser": { "id": a.id } });
+            let answer = chat.post(&path, &body).await.expect(400);
+            assert_eq!(answer.code(), "UnsupportedApiVersion");
+        }
     }
 }
 

@@ -288,7 +288,7 @@ async fn every_operation_by_every_kind_of_caller_has_the_status_of_the_matrix() 
 
 /// A refusal has its version's shape, and says nothing of what is refused.
 fn check_refusal(answer: &Answer, dialect: Dialect) {
-    let error = if dialect.is_ga() {
+    let error = if dialect.has_participants() {
         &answer.json["error"]
     } else {
         &answer.json

@@ -32,7 +32,7 @@ async fn each_participant_has_one_receipt_the_latest() {
         assert_eq!(list, other.all(&lower).await);
         let read_on = server.clock_text(0);
         let expected = [(&a, &second), (&b, &first)].map(|(user, message)| {
-            if dialect.is_ga() {
+            if dialect.has_identifiers() {
                 let reader = json!({ "rawId": user.id, "communicationUser": { "id": user.id } });
                 json!({ "senderCommunicationIdentifier": reader, "chatMessageId": message,
                     "readOn": read_on })

@@ -53,6 +53,37 @@ async fn the_beta_answers_a_create_with_a_status_for_each_part() {
 }
 
 #[tokio::test]
+async fn the_previews_of_2021_answer_a_create_with_the_thread_and_errors() {
+    let server = TestServer::start().await;
+    let a = server.user().await;
+    for dialect in [Dialect::Preview3, Dialect::Preview4] {
+        let chat = server.chat(dialect, &a);
+        let people = [dialect.person("4:+12345", &Value::Null)];
+        let body = json!({ "topic": "t", "participants": people });
+        let answer = chat.post("/chat/threads", &body).await.expect(201);
+        let thread = answer.json["chatThread"].clone();
+        let id = thread["id"].as_str().unwrap();
+        let mut expected = json!({ "id": id, "topic": "t", "createdOn": "2020-11-11T00:38:38Z" });
+        if dialect.has_identifiers() {
+            let creator = json!({ "rawId": a.id, "communicationUser": { "id": a.id } });
+            expected["createdByCommunicationIdentifier"] = creator;
+        } else {
+            expected["createdBy"] = json!(a.id);
+        }
+        assert_eq!(thread, expected);
+        let refused =
+            json!({ "target": "4:+12345", "code": "403", "message": "Permissions check failed" });
+        let errors = json!({ "invalidParticipants": [refused] });
+        assert_eq!(
+            answer.json,
+            json!({ "chatThread": thread, "errors": errors })
+        );
+        let path = format!("/chat/threads/{id}");
+        assert_eq!(chat.get(&path).await.expect(200).json, thread);
+    }
+}
+
+#[tokio::test]
 async fn ga_answers_a_create_with_the_thread_and_who_is_not_in_it() {
     let server = TestServer::start().await;
     let (a, b) = (server.user().await, server.user().await);
@@ -213,7 +244,7 @@ async fn threads_are_listed_newest_activity_first_and_page_by_page() {
         assert_eq!(whole[0]["lastMessageReceivedOn"], "2020-11-11T00:38:44Z");
         assert_eq!(
             whole[0].get("isDeleted"),
-            (!dialect.is_ga()).then_some(&json!(false))
+            (!dialect.has_participants()).then_some(&json!(false))
         );
         let recent = chat
             .all("/chat/threads?startTime=2020-11-11T00:38:42.692Z")

@@ -61,8 +61,8 @@ fn location_of_thread(base_url: &str, thread: &str) -> String {
 
 impl ChatCall {
     /// Refuses a version that does not have the operation.
-    fn require_family(&self, family: ChatFamily) -> ApiResult<()> {
-        if self.version.family() == family {
+    fn require_family(&self, families: &[ChatFamily]) -> ApiResult<()> {
+        if families.contains(&self.version.family()) {
             Ok(())
         } else {
             Err(ApiError::version_unsupported())

@@ -13,12 +13,15 @@ use crate::api::convert::shape;
 use crate::api::error::{ApiError, ApiResult};
 use crate::api::paging::Slice;
 
+/// The families that call them participants.
+const PARTICIPANTS: &[ChatFamily] = &[ChatFamily::Preview3, ChatFamily::Ga];
+
 pub(in crate::api) async fn list_chat_members(
     call: ChatCall,
     Path(thread): Path<String>,
     RawQuery(query): RawQuery,
 ) -> ApiResult<Response> {
-    call.require_family(ChatFamily::Preview2)?;
+    call.require_family(&[ChatFamily::Preview2])?;
     list(call, &thread, "members", query.as_deref()).await
 }
 
@@ -27,7 +30,7 @@ pub(in crate::api) async fn list_chat_participants(
     Path(thread): Path<String>,
     RawQuery(query): RawQuery,
 ) -> ApiResult<Response> {
-    call.require_family(ChatFamily::Ga)?;
+    call.require_family(PARTICIPANTS)?;
     list(call, &thread, "participants", query.as_deref()).await
 }
 
@@ -55,7 +58,7 @@ pub(in crate::api) async fn add_chat_members(
     Path(thread): Path<String>,
     Body(body): Body,
 ) -> ApiResult<Response> {
-    call.require_family(ChatFamily::Preview2)?;
+    call.require_family(&[ChatFamily::Preview2])?;
     add(call, &thread, &body).await
 }
 
@@ -64,7 +67,7 @@ pub(in crate::api) async fn add_chat_participants(
     Path(thread): Path<String>,
     Body(body): Body,
 ) -> ApiResult<Response> {
-    call.require_family(ChatFamily::Ga)?;
+    call.require_family(PARTICIPANTS)?;
     add(call, &thread, &body).await
 }
 
@@ -77,15 +80,25 @@ async fn add(call: ChatCall, thread: &str, body: &[u8]) -> ApiResult<Response> {
         .chat
         .add_participants(&call.caller, thread, people)
         .await?;
-    Ok(shape.participants_added(&listed, &refused).into_response())
+    Ok(shape
+        .participants_added(call.version, &listed, &refused)
+        .into_response())
 }
 
 pub(in crate::api) async fn remove_chat_member(
     call: ChatCall,
     Path((thread, member)): Path<(String, String)>,
 ) -> ApiResult<Response> {
-    call.require_family(ChatFamily::Preview2)?;
+    call.require_family(&[ChatFamily::Preview2])?;
     remove(call, &thread, &member).await
+}
+
+pub(in crate::api) async fn remove_chat_participant_by_path(
+    call: ChatCall,
+    Path((thread, participant)): Path<(String, String)>,
+) -> ApiResult<Response> {
+    call.require_family(&[ChatFamily::Preview3])?;
+    remove(call, &thread, &participant).await
 }
 
 pub(in crate::api) async fn remove_chat_participant(
@@ -93,7 +106,7 @@ pub(in crate::api) async fn remove_chat_participant(
     Path(thread): Path<String>,
     Body(body): Body,
 ) -> ApiResult<Response> {
-    call.require_family(ChatFamily::Ga)?;
+    call.require_family(&[ChatFamily::Ga])?;
     let identifier: CommunicationIdentifierRequest = json(&body)?;
     let raw_id = identifier.into_raw_id().ok_or_else(|| {
         ApiError::invalid(None, "The identifier needs rawId or communicationUser.id.")

@@ -39,7 +39,7 @@ pub(in crate::api) async fn list_chat_read_receipts(
         .await?;
     let name = match call.version.family() {
         ChatFamily::Preview2 => "readreceipts",
-        ChatFamily::Ga => "readReceipts",
+        ChatFamily::Preview3 | ChatFamily::Ga => "readReceipts",
     };
     let path = format!("/chat/threads/{thread}/{name}");
     let (receipts, next) = slice.cut(receipts, &call.base_url, &path, call.version.name());

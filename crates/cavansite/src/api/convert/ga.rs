@@ -1,4 +1,4 @@
-//! Chat 2021-03-07 and later, to and from the model.
+//! Chat 2021-01-27-preview4 and later, to and from the model.
 
 use std::sync::Arc;
 
@@ -12,11 +12,12 @@ use cavansite_core::model::{
 };
 use cavansite_protocol::chat::Decimal;
 use cavansite_protocol::chat::ga::{
-    AddChatParticipantsRequest, AddChatParticipantsResult, ChatMessage, ChatMessageContent,
+    AddChatParticipantsRequest, ChatErrors, ChatMessage, ChatMessageContent,
     ChatMessageReadReceipt, ChatParticipant, ChatParticipantRequest, ChatRetentionPolicy,
     ChatThreadItem, ChatThreadProperties, CommunicationIdentifierModel, CreateChatThreadRequest,
-    CreateChatThreadResult, InvalidParticipant, MetadataRequest, SendChatMessageRequest,
-    SendTypingNotificationRequest, UpdateChatMessageRequest, UpdateChatThreadRequest,
+    CreateChatThreadResult, InvalidParticipant, InvalidParticipants, MetadataRequest,
+    SendChatMessageRequest, SendTypingNotificationRequest, UpdateChatMessageRequest,
+    UpdateChatThreadRequest,
 };
 use cavansite_protocol::chat::since::Feature;
 use cavansite_protocol::paging::Collection;
@@ -110,18 +111,20 @@ impl ChatShape for Ga {
     ) -> Json {
         let id = created.thread.id.to_string();
         let chat_thread = properties(version, &id, &created.thread);
-        let invalid_participants = invalid(&created.refused);
         let result = CreateChatThreadResult {
             chat_thread,
-            invalid_participants,
+            refused: invalid_participants(version, &created.refused),
         };
         Json::new(StatusCode::CREATED, &result)
     }
 
-    fn participants_added(&self, _: &[String], refused: &[RefusedParticipant]) -> Json {
-        let result = AddChatParticipantsResult {
-            invalid_participants: invalid(refused),
-        };
+    fn participants_added(
+        &self,
+        version: ChatApiVersion,
+        _: &[String],
+        refused: &[RefusedParticipant],
+    ) -> Json {
+        let result = invalid_participants(version, refused);
         Json::new(StatusCode::CREATED, &result)
     }
 
@@ -259,8 +262,11 @@ fn people_to_add(
     people.into_iter().map(person_to_add).collect()
 }
 
-fn invalid(refused: &[RefusedParticipant]) -> Vec<InvalidParticipant<'_>> {
-    refused
+pub(super) fn invalid_participants(
+    version: ChatApiVersion,
+    refused: &[RefusedParticipant],
+) -> InvalidParticipants<'_> {
+    let invalid_participants: Vec<_> = refused
         .iter()
         .map(|person| {
             let (_, code, message) = refusal_words(person.refusal);
@@ -270,7 +276,19 @@ fn invalid(refused: &[RefusedParticipant]) -> Vec<InvalidParticipant<'_>> {
                 message,
             }
         })
-        .collect()
+        .collect();
+    if Feature::InvalidParticipants.is_in(version) {
+        return InvalidParticipants {
+            invalid_participants,
+            errors: None,
+        };
+    }
+    InvalidParticipants {
+        invalid_participants: Vec::new(),
+        errors: (!refused.is_empty()).then_some(ChatErrors {
+            invalid_participants,
+        }),
+    }
 }
 
 fn properties<'a>(

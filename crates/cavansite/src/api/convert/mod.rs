@@ -4,6 +4,7 @@
 mod ga;
 mod json;
 mod preview2;
+mod preview3;
 
 use std::sync::Arc;
 
@@ -48,7 +49,12 @@ pub(super) trait ChatShape: Send + Sync {
         created: &CreatedThread,
     ) -> Json;
     /// The answer to adding people.
-    fn participants_added(&self, listed: &[String], refused: &[RefusedParticipant]) -> Json;
+    fn participants_added(
+        &self,
+        version: ChatApiVersion,
+        listed: &[String],
+        refused: &[RefusedParticipant],
+    ) -> Json;
     /// The status of the empty answer to a change of a thread or a message.
     fn changed(&self) -> StatusCode;
     /// The status of the empty answer to a receipt.
@@ -84,6 +90,7 @@ pub(super) trait ChatShape: Send + Sync {
 pub(super) fn shape(version: ChatApiVersion) -> &'static dyn ChatShape {
     match version.family() {
         ChatFamily::Preview2 => &preview2::Preview2,
+        ChatFamily::Preview3 => &preview3::Preview3,
         ChatFamily::Ga => &ga::Ga,
     }
 }

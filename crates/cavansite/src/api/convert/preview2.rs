@@ -95,7 +95,12 @@ impl ChatShape for Preview2 {
         )
     }
 
-    fn participants_added(&self, listed: &[String], refused: &[RefusedParticipant]) -> Json {
+    fn participants_added(
+        &self,
+        _: ChatApiVersion,
+        listed: &[String],
+        refused: &[RefusedParticipant],
+    ) -> Json {
         let multiple_status = statuses(listed, refused);
         Json::new(
             StatusCode::MULTI_STATUS,
@@ -193,7 +198,7 @@ fn priority(priority: ChatMessagePriority) -> Priority {
     }
 }
 
-fn person_to_add(person: ChatThreadMemberRequest) -> ParticipantToAdd {
+pub(super) fn person_to_add(person: ChatThreadMemberRequest) -> ParticipantToAdd {
     ParticipantToAdd {
         raw_id: person.id,
         display_name: person.display_name,
@@ -204,7 +209,7 @@ fn person_to_add(person: ChatThreadMemberRequest) -> ParticipantToAdd {
     }
 }
 
-fn member(person: &Participant) -> ChatThreadMember<'_> {
+pub(super) fn member(person: &Participant) -> ChatThreadMember<'_> {
     ChatThreadMember {
         id: person.user.as_str(),
         display_name: person.display_name.as_deref(),
