@@ -20,6 +20,7 @@ const SENT = {
   "1.3.2": { chat: "2021-09-07", identities: "2022-10-01" },
   "1.4.0": { chat: "2023-11-07", identities: "2023-10-01" },
   "1.5.4": { chat: "2024-03-07", identities: "2023-10-01" },
+  "1.6.0-beta.7": { chat: "2024-06-05-preview", identities: "2023-10-01" },
   "1.6.0": { chat: "2025-03-15", identities: "2023-10-01" },
 };
 const release = createRequire(import.meta.url)("@azure/communication-chat/package.json").version;
@@ -28,7 +29,7 @@ const has = {
   stableNames: versions.chat >= "2021-03-07",
   tokenLife: versions.identities >= "2022-10-01",
   messageMetadata: versions.chat >= "2021-09-07",
-  threadMetadata: versions.chat >= "2025-03-15",
+  threadMetadata: versions.chat >= "2024-06-05",
 };
 
 /** What was really sent, by the first segment of the path. */

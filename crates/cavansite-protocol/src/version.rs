@@ -81,9 +81,11 @@ pub const CHAT: &[ChatApiVersion] = &[
     ApiVersion::new("2021-03-07", ChatFamily::Ga),
     ApiVersion::new("2021-04-05-preview6", ChatFamily::Ga),
     ApiVersion::new("2021-09-07", ChatFamily::Ga),
+    ApiVersion::new("2023-07-01-preview", ChatFamily::Ga),
     ApiVersion::new("2023-11-07", ChatFamily::Ga),
     ApiVersion::new("2023-11-15-preview", ChatFamily::Ga),
     ApiVersion::new("2024-03-07", ChatFamily::Ga),
+    ApiVersion::new("2024-06-05-preview", ChatFamily::Ga),
     ApiVersion::new("2025-03-15", ChatFamily::Ga),
 ];
 
@@ -182,7 +184,7 @@ mod tests {
 
     #[test]
     fn an_unlisted_version_is_served_as_the_newest_listed_one_not_after_it() {
-        assert_eq!(served("2024-06-05-preview"), Ok("2024-03-07"));
+        assert_eq!(served("2024-03-15-preview"), Ok("2024-03-07"));
         assert_eq!(served("2025-03-15-preview"), Ok("2024-03-07"));
         assert_eq!(served("2031-01-01"), Ok("2025-03-15"));
         assert_eq!(served("2021-10-01-preview7"), Ok("2021-09-07"));

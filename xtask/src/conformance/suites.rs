@@ -75,7 +75,7 @@ const fn conversation(name: &'static str, title: &'static str, packages: &'stati
 }
 
 /// All of them, in the order of the matrix.
-pub(super) const SUITES: [Suite; 30] = [
+pub(super) const SUITES: [Suite; 31] = [
     Suite {
         name: "quickstart",
         title: "The Python chat quickstart of November 2020, azure-communication-chat 1.0.0b3",
@@ -228,6 +228,11 @@ pub(super) const SUITES: [Suite; 30] = [
         "releases-1.5.4",
         "A conversation over REST, @azure/communication-chat 1.5.4, -identity 1.3.1",
         "js-1.5.4",
+    ),
+    conversation(
+        "releases-1.6.0-beta.7",
+        "A conversation over REST, @azure/communication-chat 1.6.0-beta.7, -identity 1.3.1",
+        "js-1.6.0-beta.7",
     ),
     conversation(
         "releases-1.6.0",

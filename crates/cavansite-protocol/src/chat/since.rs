@@ -88,8 +88,12 @@ mod tests {
             let expected = [true, true, true, false, false, false];
             assert_eq!(has(version), expected, "{version}");
         }
-        let expected = [true, true, true, true, true, false];
-        assert_eq!(has("2023-11-15-preview"), expected);
-        assert_eq!(has("2025-03-15"), [true; 6]);
+        for version in ["2023-07-01-preview", "2023-11-15-preview"] {
+            let expected = [true, true, true, true, true, false];
+            assert_eq!(has(version), expected, "{version}");
+        }
+        for version in ["2024-06-05-preview", "2025-03-15"] {
+            assert_eq!(has(version), [true; 6], "{version}");
+        }
     }
 }

@@ -59,7 +59,8 @@ async fn a_version_yet_to_come_is_answered_as_the_newest_and_says_so() {
         answer.header("api-supported-versions"),
         Some(
             "2020-09-21-preview2, 2020-11-01-preview3, 2021-01-27-preview4, 2021-03-01-preview5, \
-             2021-03-07, 2021-04-05-preview6, 2021-09-07, 2023-11-07, 2023-11-15-preview, 2024-03-07, 2025-03-15"
+             2021-03-07, 2021-04-05-preview6, 2021-09-07, 2023-07-01-preview, 2023-11-07, \
+             2023-11-15-preview, 2024-03-07, 2024-06-05-preview, 2025-03-15"
         )
     );
     let answer = chat.get("/chat/threads").await.expect(200);
