@@ -1,4 +1,4 @@
-//! Python and npm environments inside the target folder, with pinned versions.
+//! Python, npm and Maven environments inside the target folder, with pinned versions.
 //!
 //! An environment is made once and kept until its list of packages changes. Nothing of the
 //! system is touched unless installing was asked for.
@@ -13,6 +13,15 @@ use crate::workspace::Workspace;
 
 /// Written last, with what the environment was made from; without it there is no environment.
 const MARK: &str = "made-from";
+
+/// Where the JARs of a Maven environment are in its folder.
+pub(crate) const JARS: &str = "jars";
+
+/// What fetches JARs, pinned as they are.
+const COPY_JARS: &str = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies";
+
+/// The Java that the scripts are written in.
+const JAVA_RELEASE: &str = "17";
 
 /// The names under which systems have Chromium.
 const BROWSERS: [&str; 4] = ["chromium", "chromium-browser", "google-chrome", "chrome"];
@@ -97,6 +106,48 @@ pub(crate) fn npm(
         ));
     }
     std::fs::write(folder.join(MARK), wanted)?;
+    Ok(Environment::Ready { program, folder })
+}
+
+/// Whether there is a JDK that is new enough, and Maven; or the reason why not.
+pub(crate) fn java(install: bool) -> Result<(), String> {
+    let complete = || {
+        let new_enough = ["--release", JAVA_RELEASE, "-version"];
+        process::exists("mvn") && runs(Command::new("javac").args(new_enough))
+    };
+    if complete() || (install && apt_install(&["default-jdk-headless", "maven"]) && complete()) {
+        return Ok(());
+    }
+    Err(format!(
+        "no Java {JAVA_RELEASE} with Maven is installed (Debian: default-jdk-headless, maven)"
+    ))
+}
+
+/// A folder with the JARs of this pom.xml's dependencies, for a shell script that starts Java.
+pub(crate) fn maven(
+    workspace: &Workspace,
+    name: &str,
+    manifest: &Path,
+) -> anyhow::Result<Environment> {
+    let folder = workspace.target().join("environments").join(name);
+    let wanted = std::fs::read_to_string(manifest)?;
+    if !is_made_from(&folder, &wanted) {
+        clear(&folder)?;
+        std::fs::create_dir_all(&folder)?;
+        let mut command = Command::new("mvn");
+        command
+            .args(["--batch-mode", "--quiet", "-Dstyle.color=never", "--file"])
+            .arg(manifest)
+            .args([COPY_JARS, "-DincludeScope=runtime"])
+            .arg(format!("-DoutputDirectory={}", folder.join(JARS).display()));
+        if !runs_aloud(&mut command) {
+            return Ok(Environment::Missing(
+                "Maven could not fetch the packages (its output is above)".into(),
+            ));
+        }
+        std::fs::write(folder.join(MARK), wanted)?;
+    }
+    let program = PathBuf::from("sh");
     Ok(Environment::Ready { program, folder })
 }
 

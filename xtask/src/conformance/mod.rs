@@ -5,7 +5,8 @@
 //! killed and started again between the phases. What comes out is compared with
 //! conformance/expected.jsonl.
 //!
-//! The suites in a browser run where there is one; with `--all` they must.
+//! The suites in a browser run where there is one, those in Java where there is a JDK with Maven;
+//! with `--all` they must.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -43,7 +44,7 @@ pub(crate) struct Options {
     /// Run this suite only; may be given more than once
     #[arg(long)]
     suite: Vec<String>,
-    /// Run every suite: what cannot run here is a failure, those in a browser included
+    /// Run every suite: what cannot run here is a failure, those in a browser and in Java included
     #[arg(long)]
     all: bool,
     /// Install missing system packages (as root, with apt-get)
@@ -113,10 +114,10 @@ fn check(workspace: &Workspace, options: &Options) -> anyhow::Result<Count> {
                 ran.insert(suite.name);
                 found.extend(run_suite(workspace, options, suite, &script)?);
             }
-            Found::Missing(why) | Found::NoBrowser(why) if options.all => {
+            Found::Missing(why) | Found::LeftOut(why) if options.all => {
                 different.push(format!("{}: {why}", suite.name));
             }
-            Found::NoBrowser(why) => println!("left out: {}: {why}", suite.name),
+            Found::LeftOut(why) => println!("left out: {}: {why}", suite.name),
             Found::Missing(why) => count.skipped.push(format!("{}: {why}", suite.name)),
         }
     }

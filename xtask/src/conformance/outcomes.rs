@@ -136,7 +136,8 @@ pub(super) fn matrix(outcomes: &[Outcome], titles: &[(&str, &str)]) -> String {
          SIGKILL and started again in the middle of the conversation.\n\n\
          Made by `cargo xtask conformance --write` from what it found; `cargo xtask conformance`\n\
          runs everything again and fails when an outcome differs, for better or worse. Where\n\
-         there is no browser it leaves out what needs one, which `--all` takes for a failure.\n\n\
+         there is no browser, or no Java, it leaves out what needs one, which `--all` takes for\n\
+         a failure.\n\n\
          The official tests that fail are those of what Cavansite has no part of: those with\n\
          `token_credential` or `managed_identity` in their name take a token of Microsoft Entra\n\
          for the access key, and those with `teams_user` exchange a token of a Microsoft Teams\n\

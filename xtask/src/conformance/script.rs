@@ -21,21 +21,23 @@ pub(super) struct Script {
     listen: PathBuf,
     /// The browser that it drives, and the documents whose code it runs there.
     browser: Option<(PathBuf, PathBuf)>,
+    /// The folder that the packages are in.
+    packages: PathBuf,
 }
 
 /// What becomes of a suite on this machine.
 #[derive(Debug)]
 pub(super) enum Found {
     Ready(Script),
-    /// There is no browser, for this reason.
-    NoBrowser(String),
+    /// There is no browser or no Java, for this reason. CI goes without them.
+    LeftOut(String),
     /// Something else is missing.
     Missing(String),
 }
 
 impl Script {
     /// Makes the environment of a suite; `install` allows to install system packages for it. A
-    /// browser is a large one, installed only where `all` suites are asked for.
+    /// browser and Java are large ones, installed only where `all` suites are asked for.
     pub(super) fn of(
         workspace: &Workspace,
         suite: &Suite,
@@ -47,7 +49,11 @@ impl Script {
         let browser = match suite.platform {
             Platform::Chromium => match environment::browser(install && all) {
                 Ok(browser) => Some((browser, workspace.root().join("docs"))),
-                Err(why) => return Ok(Found::NoBrowser(why)),
+                Err(why) => return Ok(Found::LeftOut(why)),
+            },
+            Platform::Java => match environment::java(install && all) {
+                Ok(()) => None,
+                Err(why) => return Ok(Found::LeftOut(why)),
             },
             Platform::Python | Platform::Node => None,
         };
@@ -60,13 +66,17 @@ impl Script {
                 let manifest = packages.join("package.json");
                 environment::npm(workspace, suite.packages, &manifest, install)?
             }
+            Platform::Java => {
+                let manifest = packages.join("pom.xml");
+                environment::maven(workspace, suite.packages, &manifest)?
+            }
         };
         let (program, folder) = match environment {
             Environment::Ready { program, folder } => (program, folder),
             Environment::Missing(why) => return Ok(Found::Missing(why)),
         };
         let path = match suite.platform {
-            Platform::Python => scripts.join(suite.script),
+            Platform::Python | Platform::Java => scripts.join(suite.script),
             Platform::Node | Platform::Chromium => {
                 bring_modules(&scripts, suite, &folder)?;
                 folder.join(suite.script)
@@ -77,6 +87,7 @@ impl Script {
             path,
             listen: workspace.target().join("debug/examples/listen"),
             browser,
+            packages: folder,
         }))
     }
 
@@ -96,6 +107,7 @@ impl Script {
             .arg("--results")
             .arg(results)
             .env("CAVANSITE_LISTEN", &self.listen)
+            .env("CAVANSITE_JARS", self.packages.join(environment::JARS))
             .current_dir(folder);
         if let Some((browser, documents)) = &self.browser {
             command.arg("--browser").arg(browser);

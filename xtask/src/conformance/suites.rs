@@ -7,6 +7,7 @@ pub(super) enum Platform {
     Node,
     /// Node, which drives a headless Chromium.
     Chromium,
+    Java,
 }
 
 /// How a suite and its servers go together.
@@ -74,8 +75,17 @@ const fn conversation(name: &'static str, title: &'static str, packages: &'stati
     }
 }
 
+/// The same conversation with a release of the Java SDKs.
+const fn in_java(name: &'static str, title: &'static str, packages: &'static str) -> Suite {
+    Suite {
+        platform: Platform::Java,
+        script: "java/chat.sh",
+        ..conversation(name, title, packages)
+    }
+}
+
 /// All of them, in the order of the matrix.
-pub(super) const SUITES: [Suite; 31] = [
+pub(super) const SUITES: [Suite; 35] = [
     Suite {
         name: "quickstart",
         title: "The Python chat quickstart of November 2020, azure-communication-chat 1.0.0b3",
@@ -238,6 +248,26 @@ pub(super) const SUITES: [Suite; 31] = [
         "releases-1.6.0",
         "A conversation over REST, @azure/communication-chat 1.6.0, -identity 1.3.1",
         "js-today",
+    ),
+    in_java(
+        "java-1.0.1",
+        "A conversation over REST in Java, azure-communication-chat 1.0.1, -identity 1.1.1",
+        "java-1.0.1",
+    ),
+    in_java(
+        "java-1.2.0",
+        "A conversation over REST in Java, azure-communication-chat 1.2.0, -identity 1.2.0",
+        "java-1.2.0",
+    ),
+    in_java(
+        "java-1.3.12",
+        "A conversation over REST in Java, azure-communication-chat 1.3.12, -identity 1.3.1",
+        "java-1.3.12",
+    ),
+    in_java(
+        "java-1.4.0",
+        "A conversation over REST in Java, azure-communication-chat 1.4.0, -identity 1.4.10",
+        "java-1.4.0",
     ),
     Suite {
         name: "walk-2020",
