@@ -117,6 +117,7 @@ impl AppState {
             clock: Arc::clone(&options.clock),
             randomness: Arc::clone(&options.randomness),
             installation: installation.clone(),
+            issued_through: store.get_issued_through().await?,
             limits: options.limits.clone(),
             revocation_grace_ms,
         });

@@ -13,7 +13,7 @@ use token::TokenKey;
 
 use crate::caller::{Caller, Scopes};
 use crate::clock::{Clock, Randomness};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, StoreFailure};
 use crate::limits::Limits;
 use crate::model::{Identity, Installation, KeyGeneration, KeySlot, Timestamp, UserId};
 use crate::secret::Secret;
@@ -26,6 +26,10 @@ pub const REVOCATION_GRACE_MS: i64 = 15 * 60 * 1000;
 /// An access key, in bytes; the hosted service's are as long.
 pub const ACCESS_KEY_BYTES: usize = 64;
 
+/// So far ahead of a token's issue time it is recorded that tokens were issued: one write for all
+/// of that time, in milliseconds.
+const ISSUED_AHEAD_MS: i64 = 60_000;
+
 /// The identity service. Who may call it (the holder of an access key) is checked at the edge.
 pub struct IdentityService {
     store: Arc<dyn Store>,
@@ -34,12 +38,14 @@ pub struct IdentityService {
     tokens: TokenKey,
     resource: Uuid,
     /// The keys as they are now.
-    installation: watch::Sender<Arc<Installation>>,
+    installation: Arc<watch::Sender<Arc<Installation>>>,
     limits: Limits,
     revocation_grace_ms: i64,
     /// The latest issue time of any token, in milliseconds. A revocation reaches at least that far,
     /// so that it holds for tokens issued in the same millisecond or while the clock was ahead.
     newest_issued_ms: AtomicI64,
+    /// The time that the store has for that, never before it, in milliseconds.
+    issued_through_ms: AtomicI64,
 }
 
 /// What [`IdentityService`] works with.
@@ -52,6 +58,8 @@ pub struct IdentityOptions {
     pub randomness: Arc<dyn Randomness>,
     /// The keys.
     pub installation: Installation,
+    /// A time after which the process before has issued no token, as the store has it.
+    pub issued_through: Timestamp,
     /// The bounds of token lives.
     pub limits: Limits,
     /// How long a token outlives the deletion of its identity: 0, or [`REVOCATION_GRACE_MS`].
@@ -67,10 +75,11 @@ impl IdentityService {
             clock: options.clock,
             randomness: options.randomness,
             resource: options.installation.resource,
-            installation: watch::Sender::new(Arc::new(options.installation)),
+            installation: Arc::new(watch::Sender::new(Arc::new(options.installation))),
             limits: options.limits,
             revocation_grace_ms: options.revocation_grace_ms,
-            newest_issued_ms: AtomicI64::new(i64::MIN),
+            newest_issued_ms: AtomicI64::new(options.issued_through.as_millis()),
+            issued_through_ms: AtomicI64::new(options.issued_through.as_millis()),
         }
     }
 
@@ -112,6 +121,12 @@ impl IdentityService {
         let issued_at = self.clock.now().max(identity.valid_from.plus_millis(1));
         self.newest_issued_ms
             .fetch_max(issued_at.as_millis(), Ordering::SeqCst);
+        if issued_at.as_millis() > self.issued_through_ms.load(Ordering::SeqCst) {
+            let through = issued_at.plus_millis(ISSUED_AHEAD_MS);
+            self.store.raise_issued_through(through).await?;
+            self.issued_through_ms
+                .fetch_max(through.as_millis(), Ordering::SeqCst);
+        }
         let expires_at = issued_at.plus_millis(minutes * 60_000);
         self.tokens
             .issue(&identity.id, scopes, issued_at, expires_at, key)
@@ -163,27 +178,22 @@ impl IdentityService {
     }
 
     /// Puts a new random access key in a slot. The old one, and the tokens that were issued under
-    /// it, have ended when this returns.
+    /// it, have ended when this returns, and also where nobody waits for that any more. To be called
+    /// on a runtime.
     pub async fn rotate_access_key(&self, slot: KeySlot) -> Result<Arc<Installation>> {
         let mut key = [0; ACCESS_KEY_BYTES];
         self.randomness.fill(&mut key);
-        let rotated = self.store.rotate_access_key(slot, Secret::new(key)).await?;
-        let rotated = Arc::new(rotated);
-        let newest = |installation: &Installation| {
-            KeySlot::ALL.map(|slot| installation.key_generation(slot).generation)
-        };
-        // Two rotations at once may come back in either order.
-        self.installation.send_if_modified(|installation| {
-            let is_newer = newest(&rotated)
-                .iter()
-                .zip(newest(installation))
-                .any(|(new, old)| *new > old);
-            if is_newer {
-                *installation = Arc::clone(&rotated);
-            }
-            is_newer
+        let (store, present) = (Arc::clone(&self.store), Arc::clone(&self.installation));
+        // A task of its own: whoever asked may go away while the store syncs.
+        let rotation = tokio::spawn(async move {
+            let rotated = store.rotate_access_key(slot, Secret::new(key)).await?;
+            let rotated = Arc::new(rotated);
+            put_in_force(&present, &rotated);
+            Ok(rotated)
         });
-        Ok(rotated)
+        rotation
+            .await
+            .unwrap_or_else(|_| Err(StoreFailure::new("a rotation has stopped").into()))
     }
 
     /// The caller that a bearer token names; [`Error::Unauthorized`] for anything but a good token.
@@ -219,6 +229,22 @@ impl IdentityService {
         }
         Ok(ends_at)
     }
+}
+
+/// Puts keys in force, unless newer ones are: two rotations at once may come back in either order.
+fn put_in_force(present: &watch::Sender<Arc<Installation>>, rotated: &Arc<Installation>) {
+    let generations = |installation: &Installation| {
+        KeySlot::ALL.map(|slot| installation.key_generation(slot).generation)
+    };
+    present.send_if_modified(|installation| {
+        let newer = generations(rotated);
+        let mut newer = newer.iter().zip(generations(installation));
+        let is_newer = newer.any(|(new, old)| *new > old);
+        if is_newer {
+            *installation = Arc::clone(rotated);
+        }
+        is_newer
+    });
 }
 
 /// What a verified token allows over time: a connection's right to stay open.

@@ -20,6 +20,7 @@
 
 pub mod sqlite;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -49,10 +50,11 @@ pub trait EventSource: Send + Sync + 'static {
     fn send_events_to(&self, sink: Arc<dyn EventSink>);
 
     /// What a user has or would have been told of their threads since a time: of messages, people,
-    /// topics and deletions, in the order of the versions, from what is stored now. Of a message
-    /// that came and was edited since, both are told; of one that was deleted since, the deletion.
-    /// Events of one thread come in order. Nothing is told that the user may not see now, or from
-    /// before they came into a thread.
+    /// topics, metadata, policies and deletions, in the order of the versions, from what is stored
+    /// now. Of a message that came and was edited since, both are told, each at its version; of one
+    /// that was deleted since, the deletion; of a thread's metadata and policy the last change. To
+    /// who was removed no metadata and policies are told. Nothing is told that the user may not see
+    /// now, or from before they came into a thread.
     async fn list_events(&self, user: &UserId, page: EventPage) -> Result<EventList>;
 
     /// The time that was last recorded with `set_told_through`; [`Timestamp::EPOCH`] before.
@@ -64,10 +66,13 @@ pub trait EventSource: Send + Sync + 'static {
 }
 
 /// Which events to list.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct EventPage {
-    /// Only changes that were committed at or after this time; a few from before may be among them.
+    /// Only changes with a version at or after this time: all that were committed since, and a few
+    /// from before may be among them.
     pub since: Timestamp,
+    /// In these threads only changes with a higher version.
+    pub told: Arc<HashMap<ThreadId, Version>>,
     /// How many changes at the most, but for those that share the last one's version.
     pub limit: usize,
     /// What messages may say on it together, in bytes: it ends with the version with which they
@@ -75,12 +80,23 @@ pub struct EventPage {
     pub bytes: usize,
 }
 
+impl EventPage {
+    /// The lowest version that is on the page of a thread.
+    pub fn since_in(&self, thread: ThreadId) -> Version {
+        let told = self.told.get(&thread);
+        let after = told.map_or(i64::MIN, |told| told.0.saturating_add(1));
+        Version(after.max(self.since.as_millis()))
+    }
+}
+
 /// A page of events.
 #[derive(Debug, Default)]
 pub struct EventList {
     /// The events, in the order of their versions.
     pub events: Vec<ThreadEvent>,
-    /// From when on to ask for what is left, if anything is.
+    /// From when on to ask for what is left, if anything is. A change that is committed while the
+    /// page is read, in a thread whose versions are behind those of the page, is not in it: the
+    /// sink tells of it, and who goes on asks from its version on.
     pub rest_since: Option<Timestamp>,
 }
 
@@ -96,6 +112,13 @@ pub trait IdentityStore: Send + Sync + 'static {
     /// Puts a new key in a slot, with the generation after the one that was there, and returns the
     /// installation as it is then.
     async fn rotate_access_key(&self, slot: KeySlot, key: Secret) -> Result<Installation>;
+
+    /// The latest time that was recorded with `raise_issued_through`; [`Timestamp::EPOCH`] before.
+    async fn get_issued_through(&self) -> Result<Timestamp>;
+
+    /// Records a time after which no token is issued until a later one is recorded; an earlier one
+    /// changes nothing.
+    async fn raise_issued_through(&self, time: Timestamp) -> Result<()>;
 
     /// The identity, deleted or not; `None` when this resource never made it. Called for every
     /// request with a token, so an engine keeps recent answers in memory, current with its writes.

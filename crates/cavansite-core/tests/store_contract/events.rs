@@ -1,5 +1,6 @@
 //! What a store tells as it happens, and tells again.
 
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
 use cavansite_core::events::{Change, Event, EventKind, EventSink, ThreadEvent};
@@ -7,7 +8,7 @@ use cavansite_core::model::*;
 use cavansite_core::store::EventPage;
 
 use crate::contract;
-use crate::world::{Stop, World, edit, new_thread, sent, thread_id, user};
+use crate::world::{Stop, World, edit, new_thread, pairs, sent, thread_id, user};
 
 contract!(
     what_was_told_is_told_again_after_a_crash,
@@ -17,6 +18,10 @@ contract!(
     a_message_that_was_edited_since_comes_first_and_is_edited_then,
     only_what_changed_since_is_told,
     a_page_goes_on_where_the_one_before_ended,
+    pages_tell_a_message_where_it_came_and_its_edit_where_that_was,
+    what_was_told_of_a_thread_is_left_out_of_a_page_that_begins_before_it,
+    metadata_and_policies_are_told_as_they_are_now_with_the_version_of_their_change,
+    who_was_removed_is_told_no_metadata_and_policies_of_later,
     the_time_up_to_which_all_was_told_is_kept,
     a_user_without_threads_is_told_nothing,
 );
@@ -81,7 +86,10 @@ fn words(event: &ThreadEvent) -> String {
                 } => {
                     format!("made {} of {}", thread.topic, names(participants))
                 }
-                Change::Updated(thread) => format!("topic {}", thread.topic),
+                Change::Updated(thread) if thread.metadata.is_empty() => {
+                    format!("topic {}", thread.topic)
+                }
+                Change::Updated(thread) => format!("topic {} {:?}", thread.topic, thread.metadata),
                 Change::Deleted => "gone".to_owned(),
                 Change::Added(people) => format!("added {}", names(people)),
                 Change::Removed(people) => format!("removed {}", names(people)),
@@ -98,19 +106,56 @@ fn words(event: &ThreadEvent) -> String {
     )
 }
 
-async fn again(world: &World, number: u8, since: Timestamp) -> Vec<String> {
-    let page = EventPage {
+/// A page of all since a time.
+fn all_since(since: Timestamp) -> EventPage {
+    EventPage {
         since,
+        told: Arc::default(),
         limit: 1000,
         bytes: usize::MAX,
+    }
+}
+
+async fn list(world: &World, number: u8, page: EventPage) -> (Vec<String>, Option<Timestamp>) {
+    let list = world.store().list_events(&user(number), page).await;
+    let list = list.unwrap();
+    (list.events.iter().map(words).collect(), list.rest_since)
+}
+
+async fn again(world: &World, number: u8, since: Timestamp) -> Vec<String> {
+    let (told, rest) = list(world, number, all_since(since)).await;
+    assert_eq!(rest, None);
+    told
+}
+
+/// All since the beginning, in pages of so many changes and so many bytes.
+async fn in_pages(world: &World, number: u8, limit: usize, bytes: usize) -> Vec<String> {
+    let (mut told, mut since) = (Vec::new(), Some(Timestamp::EPOCH));
+    while let Some(from) = since {
+        let page = EventPage {
+            limit,
+            bytes,
+            ..all_since(from)
+        };
+        let (events, rest) = list(world, number, page).await;
+        told.extend(events);
+        assert!(rest.is_none_or(|rest| rest > from), "no progress");
+        since = rest;
+    }
+    told
+}
+
+async fn update(world: &World, thread: ThreadId, change: ThreadChange) {
+    let store = world.store();
+    store.update_thread(&user(1), thread, change).await.unwrap();
+}
+
+async fn set_metadata(world: &World, thread: ThreadId, value: &str) {
+    let change = ThreadChange {
+        metadata: Some(pairs(&[("key", value)])),
+        ..ThreadChange::default()
     };
-    let list = world
-        .store()
-        .list_events(&user(number), page)
-        .await
-        .unwrap();
-    assert_eq!(list.rest_since, None);
-    list.events.iter().map(words).collect()
+    update(world, thread, change).await;
 }
 
 async fn set_topic(world: &World, thread: ThreadId, topic: &str) {
@@ -118,11 +163,7 @@ async fn set_topic(world: &World, thread: ThreadId, topic: &str) {
         topic: Some(topic.to_owned()),
         ..ThreadChange::default()
     };
-    world
-        .store()
-        .update_thread(&user(1), thread, change)
-        .await
-        .unwrap();
+    update(world, thread, change).await;
 }
 
 async fn what_was_told_is_told_again_after_a_crash(mut world: World) {
@@ -312,9 +353,9 @@ async fn a_page_goes_on_where_the_one_before_ended(world: World) {
         let (mut pieces, mut since) = (Vec::new(), Some(Timestamp::EPOCH));
         while let Some(at) = since {
             let page = EventPage {
-                since: at,
                 limit,
                 bytes,
+                ..all_since(at)
             };
             let list = world.store().list_events(&user(2), page).await.unwrap();
             // Three threads may have a message of two digits each at one version.
@@ -329,6 +370,133 @@ async fn a_page_goes_on_where_the_one_before_ended(world: World) {
         }
         assert_eq!(pieces, whole, "{limit} {bytes}");
     }
+}
+
+async fn pages_tell_a_message_where_it_came_and_its_edit_where_that_was(world: World) {
+    let thread = world.thread(1, &[1, 2]).await;
+    let other = world.thread(2, &[1, 2]).await;
+    let (store, mut sent) = (world.store(), Vec::new());
+    for number in 0..12 {
+        world.pass(1000);
+        sent.push(world.send(1, thread, &number.to_string()).await.unwrap());
+        world.send(1, other, "another").await.unwrap();
+    }
+    for (at, text) in [(0, "first"), (7, "second"), (0, "third")] {
+        world.pass(1000);
+        let change = edit(text);
+        store
+            .update_message(&user(1), thread, sent[at], change)
+            .await
+            .unwrap();
+    }
+    store
+        .delete_message(&user(1), thread, sent[4])
+        .await
+        .unwrap();
+    set_metadata(&world, other, "value").await;
+    world.pass(1000);
+    let whole = again(&world, 2, Timestamp::EPOCH).await;
+    let first = format!("1: sent third ({} at", sent[0]);
+    assert!(whole[2].starts_with(&first), "{whole:?}");
+    assert_eq!(whole.len(), 2 + 24 + 2 + 1, "{whole:?}");
+    for limit in [1, 2, 3, 5, 27, 28] {
+        assert_eq!(
+            in_pages(&world, 2, limit, usize::MAX).await,
+            whole,
+            "{limit}"
+        );
+    }
+    for bytes in [0, 5, 20] {
+        assert_eq!(
+            in_pages(&world, 2, usize::MAX, bytes).await,
+            whole,
+            "{bytes}"
+        );
+    }
+}
+
+async fn what_was_told_of_a_thread_is_left_out_of_a_page_that_begins_before_it(world: World) {
+    let (ahead, behind) = (
+        world.thread(1, &[1, 2]).await,
+        world.thread(2, &[1, 2]).await,
+    );
+    world.pass(60_000);
+    for number in 0..5 {
+        let text = format!("ahead {number}");
+        world.send(1, ahead, &text).await.unwrap();
+    }
+    world.pass(-30_000);
+    let since = world.now();
+    world.send(1, behind, "behind").await.unwrap();
+    let page = all_since(since);
+    let (whole, _) = list(&world, 2, page.clone()).await;
+    assert_eq!(whole.len(), 6, "{whole:?}");
+    let events = world.store().list_events(&user(2), page.clone()).await;
+    let third = events.unwrap().events[3].position().unwrap();
+    assert_eq!(third.thread, ahead);
+    let page = EventPage {
+        told: Arc::new(HashMap::from([(ahead, third.version)])),
+        limit: 2,
+        ..page
+    };
+    let (told, rest) = list(&world, 2, page.clone()).await;
+    assert_eq!(told, [&*whole[0], &*whole[4]]);
+    let page = EventPage {
+        since: rest.unwrap(),
+        ..page
+    };
+    assert_eq!(list(&world, 2, page).await, (vec![whole[5].clone()], None));
+}
+
+async fn metadata_and_policies_are_told_as_they_are_now_with_the_version_of_their_change(
+    mut world: World,
+) {
+    let ears = Ears::of(&world);
+    let thread = world.thread(1, &[1, 2]).await;
+    // All of it in one millisecond: each has a version of its own.
+    world.send(1, thread, "before").await.unwrap();
+    set_metadata(&world, thread, "first").await;
+    set_metadata(&world, thread, "second").await;
+    world.send(1, thread, "after").await.unwrap();
+    let heard = ears.heard_by(2);
+    let version = |words: &String| words.split('(').nth(1).unwrap().to_owned();
+    let mut versions: Vec<_> = heard.iter().map(version).collect();
+    versions.dedup();
+    assert_eq!(versions.len(), 5, "{heard:?}");
+    assert!(versions.is_sorted(), "{heard:?}");
+    let expected: Vec<_> = [0, 1, 3, 4].map(|at: usize| heard[at].clone()).into();
+    for stop in Stop::BOTH {
+        assert_eq!(again(&world, 2, Timestamp::EPOCH).await, expected);
+        world.reopen(stop).await;
+    }
+    let policy = ThreadChange {
+        retention: Some(RetentionPolicy::DaysAfterCreation(30)),
+        ..ThreadChange::default()
+    };
+    update(&world, thread, policy).await;
+    let told = again(&world, 2, Timestamp::EPOCH).await;
+    assert_eq!(told.len(), 4, "{told:?}");
+    assert!(version(&told[3]) > version(&told[2]), "{told:?}");
+}
+
+async fn who_was_removed_is_told_no_metadata_and_policies_of_later(world: World) {
+    let thread = world.thread(1, &[1, 2]).await;
+    world.pass(10);
+    set_topic(&world, thread, "another").await;
+    world.pass(10);
+    world.remove(1, thread, 2).await;
+    world.pass(10);
+    let change = ThreadChange {
+        metadata: Some(pairs(&[("key", "secret")])),
+        retention: Some(RetentionPolicy::DaysAfterCreation(77)),
+        ..ThreadChange::default()
+    };
+    update(&world, thread, change).await;
+    let (store, page) = (world.store(), all_since(Timestamp::EPOCH));
+    let told = store.list_events(&user(2), page).await.unwrap().events;
+    assert_eq!(told.len(), 3, "{told:?}");
+    let text = format!("{told:?}");
+    assert!(!text.contains("secret") && !text.contains("77"), "{text}");
 }
 
 async fn the_time_up_to_which_all_was_told_is_kept(mut world: World) {

@@ -21,9 +21,13 @@ use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::sync::{Notify, Semaphore, SemaphorePermit};
 
 use super::limits::{RESUME_OVERLAP_MS, RESUMES_MAX, RealtimeLimits};
-use super::mailbox::{End, Kept, Mailbox};
+use super::mailbox::{End, Keeper, Kept, Mailbox, Owed};
 use super::payload::Payload;
 use super::stream_event::StreamEvent;
+use crate::http::Answering;
+
+/// When all mailboxes together keep too much, so much of that is left: a part of it.
+const RELIEVED_SHARE: usize = 8;
 
 /// Where events come in and connections are known.
 pub struct Hub {
@@ -141,9 +145,15 @@ impl Hub {
         self.clock.now()
     }
 
-    /// A turn at reading the store for a receiver, if one is free.
+    /// A turn at reading the store for a receiver, if one is free and what is read has room.
     pub(super) fn turn_to_resume(&self) -> Option<SemaphorePermit<'_>> {
-        self.resumes.try_acquire().ok()
+        let has_room = self.kept_bytes() <= self.limits.kept_bytes_of_all_max;
+        has_room.then(|| self.resumes.try_acquire().ok())?
+    }
+
+    /// What all mailboxes keep, in bytes.
+    pub fn kept_bytes(&self) -> usize {
+        self.all_kept.load(Ordering::Relaxed)
     }
 
     /// The resource, as event streams name it.
@@ -178,17 +188,19 @@ impl Hub {
                         .position(|mailbox| !mailbox.is_connected())?;
                     mailboxes.remove(lost).clear();
                 }
-                let (user, owed) = (session.user.clone(), self.owed_since(known_since));
+                let user = session.user.clone();
+                let owed = self.owed_since(known_since).map(Owed::since);
+                let is_owed = owed.is_some();
                 let new = Mailbox::new(user, epid.to_owned(), owed, &self.all_kept);
                 let new = Arc::new(new);
                 mailboxes.push(Arc::clone(&new));
-                if owed.is_some() {
+                if is_owed {
                     self.owing().push(Arc::clone(&new));
                 }
                 new
             }
         };
-        self.attach(&mailbox, serial, session, worker);
+        self.attach(&mailbox, serial, session, worker, None);
         drop(users);
         Some((mailbox, serial))
     }
@@ -205,10 +217,12 @@ impl Hub {
     }
 
     /// An event stream of the caller's thread takes its place; `None` when the user has too many.
+    /// Its request counts as being answered until the stream is to end.
     pub(super) fn open_stream(
         &self,
         session: Session,
-        owed_since: Option<Timestamp>,
+        owed: Option<Owed>,
+        answering: Option<Answering>,
     ) -> Option<(Arc<Mailbox<StreamEvent>>, u64)> {
         let (serial, worker) = (self.next_serial(), self.worker());
         let mailbox = {
@@ -218,12 +232,12 @@ impl Hub {
                 return None;
             }
             let user = session.user.clone();
-            let new = Mailbox::new(user, String::new(), owed_since, &self.all_kept);
+            let new = Mailbox::new(user, String::new(), owed, &self.all_kept);
             let new = Arc::new(new);
             streams.push(Arc::clone(&new));
             new
         };
-        self.attach(&mailbox, serial, session, worker);
+        self.attach(&mailbox, serial, session, worker, answering);
         Some((mailbox, serial))
     }
 
@@ -240,9 +254,16 @@ impl Hub {
         self.serial.fetch_add(1, Ordering::Relaxed)
     }
 
-    fn attach<P: Kept>(&self, mailbox: &Mailbox<P>, serial: u64, session: Session, worker: usize) {
+    fn attach<P: Kept>(
+        &self,
+        mailbox: &Mailbox<P>,
+        serial: u64,
+        session: Session,
+        worker: usize,
+        answering: Option<Answering>,
+    ) {
         let (key, ends_at) = (session.key, session.expires_at);
-        mailbox.connect(serial, session, worker);
+        mailbox.connect(serial, session, worker, answering);
         self.expect_end(ends_at);
         // Known first: a rotation from here on ends it, one before is seen here.
         if !self.installation().has_key(key) {
@@ -284,8 +305,8 @@ impl Hub {
         }
     }
 
-    /// Ends connections whose token has ended, and lets identities go that did not come back. Looks
-    /// at nobody before somebody's end has come.
+    /// Ends connections whose token has ended, and lets identities go that did not come back, and
+    /// streams that have ended. Looks at nobody before somebody's end has come.
     pub(super) fn sweep(&self) {
         let now = self.now();
         if self.next_end_ms.load(Ordering::SeqCst) > now.as_millis() {
@@ -302,11 +323,13 @@ impl Hub {
             }
             for stream in &receivers.streams {
                 self.end_if_over(stream, now);
+                any_gone |= stream.is_gone(now);
                 self.expect_end(stream.next_end(now));
             }
         }
         if any_gone {
             self.users_mut().retain(|_, receivers| {
+                receivers.streams.retain(|stream| !stream.is_gone(now));
                 receivers.identities.retain(|mailbox| {
                     let is_gone = mailbox.is_gone(now);
                     if is_gone {
@@ -371,6 +394,10 @@ impl Hub {
     fn end<P: Kept>(&self, mailbox: &Mailbox<P>, end: End) {
         if let Some(worker) = mailbox.end(end) {
             self.wake(worker, vec![Arc::clone(&mailbox.wake)]);
+            if !P::COMES_BACK {
+                // The next sweep lets it go, however long its client takes to hear of it.
+                self.expect_end(self.now());
+            }
         }
     }
 
@@ -388,7 +415,7 @@ impl Hub {
         if users.is_empty() {
             return;
         }
-        let (now, about) = (self.now(), event.about());
+        let about = event.about();
         let push = Rendered::<Payload>(OnceCell::new());
         let text = Rendered::<StreamEvent>(OnceCell::new());
         let mut woken = Woken::default();
@@ -404,7 +431,7 @@ impl Hub {
                 let Some(push) = push.get(event, &self.source) else {
                     continue;
                 };
-                let pushed = mailbox.push(push, now, &self.limits);
+                let pushed = mailbox.push(push, &self.limits);
                 if pushed.owes_anew {
                     owing.push(Arc::clone(mailbox));
                 }
@@ -414,12 +441,15 @@ impl Hub {
             }
             for stream in &receivers.streams {
                 if let Some(text) = text.get(event, &self.source)
-                    && let Some(worker) = stream.push(text, now, &self.limits).wake
+                    && let Some(worker) = stream.push(text, &self.limits).wake
                 {
                     woken.add(worker, &stream.wake);
                 }
             }
         });
+        if self.kept_bytes() > self.limits.kept_bytes_of_all_max {
+            self.relieve(&users, &mut woken);
+        }
         drop(users);
         if !owing.is_empty() {
             self.owing().append(&mut owing);
@@ -429,6 +459,36 @@ impl Hub {
                 self.wake(worker, wakes);
             }
         }
+    }
+
+    /// All mailboxes together keep too much: those that keep most leave it to the store, until
+    /// there is room for a while.
+    fn relieve(&self, users: &HashMap<UserId, Receivers>, woken: &mut Woken) {
+        let mut keepers: Vec<(usize, &dyn Keeper)> = Vec::new();
+        for receivers in users.values() {
+            for mailbox in &receivers.identities {
+                keepers.push((mailbox.kept_bytes(), &**mailbox));
+            }
+            for stream in &receivers.streams {
+                keepers.push((stream.kept_bytes(), &**stream));
+            }
+        }
+        keepers.sort_unstable_by_key(|(bytes, _)| std::cmp::Reverse(*bytes));
+        let max = self.limits.kept_bytes_of_all_max;
+        let mut left = 0_usize;
+        for (_, keeper) in keepers {
+            if self.kept_bytes() <= max - max / RELIEVED_SHARE {
+                break;
+            }
+            if let Some((worker, wake)) = keeper.leave_to_store() {
+                woken.add(worker, wake);
+            }
+            left += 1;
+        }
+        tracing::info!(
+            receivers = left,
+            "left to the store what waited for those for whom most did"
+        );
     }
 
     fn identity_changed(&self, identity: &Identity) {

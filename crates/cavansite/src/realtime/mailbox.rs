@@ -5,23 +5,26 @@
 //! does not know, the mailbox is owed events from a time on; they are read from the store
 //! (`resume`) once all before them was sent, and only then it takes new ones again.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use cavansite_core::events::{Position, ThreadEvent};
 use cavansite_core::identity::Session;
-use cavansite_core::model::{ThreadId, Timestamp, UserId};
+use cavansite_core::model::{ThreadId, Timestamp, UserId, Version};
 use tokio::sync::Notify;
 
 use super::limits::{RESUME_OVERLAP_MS, RealtimeLimits};
 use super::payload::Payload;
 use super::stream_event::StreamEvent;
+use crate::http::Answering;
 
 /// An event as a kind of receiver gets it.
 pub(super) trait Kept: Send + Sync + Sized + 'static {
-    /// Whether a receiver for whom too much waits loses its connection.
-    const ENDS_ON_OVERFLOW: bool;
+    /// Whether the receiver comes back and goes on: then what waits for it outlives its connection,
+    /// and it loses that when too much waits. One that does not is told from the store what is over
+    /// the bound, and has nothing left to wait for when its connection ends.
+    const COMES_BACK: bool;
 
     /// Renders an event of the resource of that name; `None` for one that is not told as such.
     fn render(event: &ThreadEvent, source: &str) -> Option<Self>;
@@ -64,7 +67,8 @@ struct Inner<P> {
     sent_bytes: usize,
     bytes: KeptBytes,
     next_id: u64,
-    backlog: Backlog,
+    /// What only the store has of what is to be sent, if it has any.
+    backlog: Option<Box<Backlog>>,
     connection: Option<Connection>,
     /// When it is let go, once it has no connection.
     gone_at: Timestamp,
@@ -100,7 +104,6 @@ pub(super) struct Pushed {
 struct Push<P> {
     id: u64,
     payload: Arc<P>,
-    at: Timestamp,
 }
 
 /// What a mailbox keeps, in bytes, counted among what all of them keep.
@@ -127,15 +130,49 @@ impl Drop for KeptBytes {
     }
 }
 
-/// What only the store has of what is to be sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Backlog {
-    /// Nothing.
-    Nothing,
-    /// All from this time on. New events need not be kept: the store has them.
-    Since(Timestamp),
-    /// That is being read. New events are kept, and follow it.
-    BeingRead(Timestamp),
+/// What of the store a receiver is owed: all from a version on, but in some threads only what has
+/// a higher one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Owed {
+    pub(super) since: Timestamp,
+    pub(super) told: Arc<HashMap<ThreadId, Version>>,
+}
+
+impl Owed {
+    /// All from a time on.
+    pub(super) fn since(since: Timestamp) -> Self {
+        Self {
+            since,
+            told: Arc::default(),
+        }
+    }
+
+    /// All from a time on but what of a thread comes up to that place.
+    pub(super) fn since_after(since: Timestamp, told: Position) -> Self {
+        Self {
+            since,
+            told: Arc::new(HashMap::from([(told.thread, told.version)])),
+        }
+    }
+
+    /// Owes an event too. Versions of a thread that is ahead of the clock, or was told of in pages,
+    /// may be above those of what is committed after it elsewhere.
+    fn add(&mut self, position: Position) {
+        let version = position.version;
+        self.since = self.since.min(Timestamp::from_millis(version.0));
+        let told = self.told.get(&position.thread);
+        if told.is_some_and(|told| *told >= version) {
+            let before = Version(version.0.saturating_sub(1));
+            Arc::make_mut(&mut self.told).insert(position.thread, before);
+        }
+    }
+}
+
+struct Backlog {
+    owed: Owed,
+    /// Whether it is being read: new events are kept then, and follow it. Otherwise they are owed
+    /// too: the store has them.
+    is_being_read: bool,
 }
 
 /// The present connection.
@@ -146,15 +183,17 @@ struct Connection {
     worker: usize,
     is_awake: bool,
     end: Option<End>,
+    /// Held until it is to end: from then on the client has to take what it is sent.
+    answering: Option<Answering>,
 }
 
 impl<P: Kept> Mailbox<P> {
-    /// Of a receiver who is owed all from `owed_since` on, if anything. `all_kept` counts the bytes
+    /// Of a receiver who is owed something of the store, or nothing. `all_kept` counts the bytes
     /// that all mailboxes keep.
     pub(super) fn new(
         user: UserId,
         epid: String,
-        owed_since: Option<Timestamp>,
+        owed: Option<Owed>,
         all_kept: &Arc<AtomicUsize>,
     ) -> Self {
         Self {
@@ -170,17 +209,23 @@ impl<P: Kept> Mailbox<P> {
                     all: Arc::clone(all_kept),
                 },
                 next_id: 1,
-                backlog: owed_since.map_or(Backlog::Nothing, Backlog::Since),
+                is_listed: owed.is_some(),
+                backlog: owed.map(Backlog::waiting).map(Box::new),
                 connection: None,
                 gone_at: Timestamp::from_millis(i64::MAX),
-                is_listed: owed_since.is_some(),
             }),
         }
     }
 
     /// Makes a connection the present one; what was not answered is to be sent again over it. The
     /// one before ends.
-    pub(super) fn connect(&self, serial: u64, session: Session, worker: usize) {
+    pub(super) fn connect(
+        &self,
+        serial: u64,
+        session: Session,
+        worker: usize,
+        answering: Option<Answering>,
+    ) {
         let mut inner = self.lock();
         inner.give_up_reading();
         inner.sent = 0;
@@ -192,6 +237,7 @@ impl<P: Kept> Mailbox<P> {
             worker,
             is_awake: true,
             end: None,
+            answering,
         });
         drop(inner);
         self.wake.notify_waiters();
@@ -213,10 +259,14 @@ impl<P: Kept> Mailbox<P> {
         self.lock().connection.is_some()
     }
 
-    /// Whether it has no connection and its time is over.
+    /// Whether it has no connection and its time is over, or one that has ended and will not be
+    /// followed by another.
     pub(super) fn is_gone(&self, now: Timestamp) -> bool {
         let inner = self.lock();
-        inner.connection.is_none() && inner.gone_at <= now
+        match &inner.connection {
+            Some(connection) => !P::COMES_BACK && connection.end.is_some(),
+            None => inner.gone_at <= now,
+        }
     }
 
     /// Since when events were committed that the receiver may not have got; if none were, it is to
@@ -242,38 +292,33 @@ impl<P: Kept> Mailbox<P> {
     }
 
     /// Adds a push.
-    pub(super) fn push(&self, payload: &Arc<P>, now: Timestamp, limits: &RealtimeLimits) -> Pushed {
+    pub(super) fn push(&self, payload: &Arc<P>, limits: &RealtimeLimits) -> Pushed {
         let mut inner = self.lock();
-        let oldest = now.plus_millis(-limits.resume_window_ms);
-        while inner.pushes.front().is_some_and(|push| push.at < oldest) {
-            inner.remove(0);
-        }
-        if let Backlog::Since(_) = inner.backlog {
+        if let Some(backlog) = &mut inner.backlog
+            && !backlog.is_being_read
+        {
+            backlog.add(payload.position());
             return Pushed::default();
         }
         let owes_anew = !std::mem::replace(&mut inner.is_listed, true);
-        inner.append(Arc::clone(payload), now);
-        if inner.keeps_too_much(limits) {
-            inner.leave_to_store(now);
-            if P::ENDS_ON_OVERFLOW {
-                let wake = inner.connection.as_mut().map(|connection| {
-                    connection.end.get_or_insert(End::Overflow);
-                    connection.worker
-                });
-                return Pushed { wake, owes_anew };
-            }
-        }
-        let wake = inner.wake();
+        inner.append(Arc::clone(payload));
+        let wake = if inner.bytes.own > limits.kept_bytes_max {
+            inner.leave_to_store()
+        } else {
+            inner.wake()
+        };
         Pushed { wake, owes_anew }
     }
 
     /// Ends the present connection. Returns the worker that has to wake its task.
     pub(super) fn end(&self, end: End) -> Option<usize> {
         let mut inner = self.lock();
-        let connection = inner.connection.as_mut()?;
-        connection.end.get_or_insert(end);
-        // Also where the task is awake: it may be waiting for its client to read.
-        Some(connection.worker)
+        let worker = inner.end(end);
+        if !P::COMES_BACK {
+            inner.clear();
+            inner.backlog = None;
+        }
+        worker
     }
 
     /// Sets when the present connection's right ends, by what its session says to that, if that is
@@ -301,24 +346,19 @@ impl<P: Kept> Mailbox<P> {
     pub(super) fn clear(&self) {
         let mut inner = self.lock();
         inner.clear();
-        inner.backlog = Backlog::Nothing;
+        inner.backlog = None;
     }
 
-    /// From when on the store is to be read now: the receiver is owed that, and all before it was
-    /// sent.
-    pub(super) fn begin_reading(&self, serial: u64) -> Option<Timestamp> {
+    /// What of the store is to be read now: the receiver is owed that, and all before it was sent.
+    pub(super) fn begin_reading(&self, serial: u64) -> Option<Owed> {
         let mut inner = self.lock();
         let connection = inner.present(serial)?;
-        if connection.end.is_some() {
+        if connection.end.is_some() || inner.sent < inner.pushes.len() {
             return None;
         }
-        match inner.backlog {
-            Backlog::Since(since) if inner.sent == inner.pushes.len() => {
-                inner.backlog = Backlog::BeingRead(since);
-                Some(since)
-            }
-            _ => None,
-        }
+        let backlog = inner.backlog.as_mut()?;
+        let begins = !std::mem::replace(&mut backlog.is_being_read, true);
+        begins.then(|| backlog.owed.clone())
     }
 
     /// Takes over what was read. `rest`: from when on there is more, if there is; what came
@@ -331,36 +371,43 @@ impl<P: Kept> Mailbox<P> {
         now: Timestamp,
     ) {
         let mut inner = self.lock();
-        let is_reading = matches!(inner.backlog, Backlog::BeingRead(_));
-        if inner.present(serial).is_none() || !is_reading {
+        if inner.present(serial).is_none() {
             return;
         }
-        let sent = inner.sent;
-        let mut meanwhile = inner.pushes.split_off(sent);
-        for push in &meanwhile {
-            inner.bytes.subtract(push.payload.bytes());
-        }
-        let mut told: Vec<Position> = Vec::new();
+        let Some(mut backlog) = inner.backlog.take_if(|backlog| backlog.is_being_read) else {
+            return;
+        };
+        let mut meanwhile = inner.take_unsent();
+        let told = Arc::make_mut(&mut backlog.owed.told);
         for payload in read {
-            told.extend(payload.position());
-            inner.append(payload, now);
+            if let Some(Position {
+                thread, version, ..
+            }) = payload.position()
+            {
+                let newest = told.entry(thread).or_insert(version);
+                *newest = version.max(*newest);
+            }
+            inner.append(payload);
         }
         if let Some(rest) = rest {
-            inner.backlog = Backlog::Since(rest);
+            // What is committed from now on has no version before the clock, but where that steps.
+            let relevant = now.plus_millis(-RESUME_OVERLAP_MS).as_millis();
+            told.retain(|_, version| version.0 >= relevant);
+            backlog.owed.since = rest;
+            backlog.is_being_read = false;
+            for push in meanwhile {
+                backlog.add(push.payload.position());
+            }
+            inner.backlog = Some(backlog);
             return;
         }
-        inner.backlog = Backlog::Nothing;
-        let newest_told = |thread: ThreadId| {
-            let of_thread = told.iter().filter(|position| position.thread == thread);
-            of_thread.map(|position| position.version).max()
-        };
         // What came meanwhile may have been read too.
         meanwhile.retain(|push| {
             let position = push.payload.position();
-            position.is_none_or(|at| newest_told(at.thread).is_none_or(|told| at.version > told))
+            position.is_none_or(|at| told.get(&at.thread).is_none_or(|told| at.version > *told))
         });
         for push in meanwhile {
-            inner.append(push.payload, push.at);
+            inner.append(push.payload);
         }
     }
 
@@ -374,6 +421,27 @@ impl<P: Kept> Mailbox<P> {
 
     fn lock(&self) -> MutexGuard<'_, Inner<P>> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A mailbox of either kind, where all of them together keep too much.
+pub(super) trait Keeper {
+    /// What it keeps, in bytes.
+    fn kept_bytes(&self) -> usize;
+
+    /// Leaves all that it keeps to the store. Returns the worker that has to wake its connection's
+    /// task, and what does.
+    fn leave_to_store(&self) -> Option<(usize, &Arc<Notify>)>;
+}
+
+impl<P: Kept> Keeper for Mailbox<P> {
+    fn kept_bytes(&self) -> usize {
+        self.lock().bytes.own
+    }
+
+    fn leave_to_store(&self) -> Option<(usize, &Arc<Notify>)> {
+        let worker = self.lock().leave_to_store()?;
+        Some((worker, &self.wake))
     }
 }
 
@@ -413,7 +481,7 @@ impl Mailbox<Payload> {
         }
         let all_sent = inner.sent == inner.pushes.len();
         let more = if all_sent {
-            inner.backlog.more()
+            more_in_store(inner.backlog.as_deref())
         } else if bytes >= batch_bytes {
             More::Kept
         } else {
@@ -444,7 +512,7 @@ impl Mailbox<StreamEvent> {
             push.payload.write_for(self.user.as_str(), &mut text);
         }
         let more = if inner.pushes.is_empty() {
-            inner.backlog.more()
+            more_in_store(inner.backlog.as_deref())
         } else {
             More::Kept
         };
@@ -463,22 +531,25 @@ impl<P: Kept> Inner<P> {
             .pushes
             .iter()
             .filter_map(|push| push.payload.position());
-        let kept = positions.map(|position| position.at).min();
-        kept.into_iter().chain(self.backlog.since()).min()
+        let kept = positions.map(|position| position.at);
+        let in_store = self.backlog.iter().map(|backlog| backlog.owed.since);
+        kept.chain(in_store).min()
     }
 
-    fn keeps_too_much(&self, limits: &RealtimeLimits) -> bool {
-        let all = self.bytes.all.load(Ordering::Relaxed);
-        // When all together keep too much, each that does not get rid of what it has leaves it.
-        let too_much_of_all = all > limits.kept_bytes_of_all_max && self.pushes.len() > 1;
-        self.bytes.own > limits.kept_bytes_max || too_much_of_all
-    }
-
-    fn append(&mut self, payload: Arc<P>, at: Timestamp) {
+    fn append(&mut self, payload: Arc<P>) {
         let id = self.next_id;
         self.next_id += 1;
         self.bytes.add(payload.bytes());
-        self.pushes.push_back(Push { id, payload, at });
+        self.pushes.push_back(Push { id, payload });
+    }
+
+    /// Takes out what was not sent yet.
+    fn take_unsent(&mut self) -> VecDeque<Push<P>> {
+        let unsent = self.pushes.split_off(self.sent);
+        for push in &unsent {
+            self.bytes.subtract(push.payload.bytes());
+        }
+        unsent
     }
 
     fn remove(&mut self, at: usize) {
@@ -509,28 +580,46 @@ impl<P: Kept> Inner<P> {
         self.bytes.subtract(self.bytes.own);
     }
 
-    /// Drops all that is kept, to be read from the store later.
-    fn leave_to_store(&mut self, now: Timestamp) {
-        let positions = self
-            .pushes
-            .iter()
-            .filter_map(|push| push.payload.position());
-        // A version may be ahead of the time of its commit, and later commits behind that version.
-        let kept = positions.map(|position| position.at.as_millis().min(position.version.0));
-        let kept = kept.map(Timestamp::from_millis).min();
-        let since = kept.into_iter().chain(self.backlog.since()).min();
-        let latest = now.plus_millis(-RESUME_OVERLAP_MS);
-        self.backlog = Backlog::Since(since.map_or(latest, |since| since.min(latest)));
+    fn end(&mut self, end: End) -> Option<usize> {
+        let connection = self.connection.as_mut()?;
+        connection.end.get_or_insert(end);
+        connection.answering = None;
+        // Also where the task is awake: it may be waiting for its client to read.
+        Some(connection.worker)
+    }
+
+    /// Drops all that is kept, to be read from the store later. Returns the worker that has to wake
+    /// the connection's task, if one has to.
+    fn leave_to_store(&mut self) -> Option<usize> {
+        let mut backlog = self.backlog.take();
+        for push in &self.pushes {
+            if let Some(position) = push.payload.position() {
+                let since = Timestamp::from_millis(position.version.0);
+                let owed =
+                    backlog.get_or_insert_with(|| Box::new(Backlog::waiting(Owed::since(since))));
+                owed.add(Some(position));
+            }
+        }
+        if let Some(backlog) = &mut backlog {
+            backlog.is_being_read = false;
+        }
+        self.backlog = backlog;
         self.clear();
+        if P::COMES_BACK {
+            self.end(End::Overflow)
+        } else {
+            self.wake()
+        }
     }
 
     /// What was begun to be read is owed again, and what came meanwhile with it.
     fn give_up_reading(&mut self) {
-        if let Backlog::BeingRead(since) = self.backlog {
-            self.backlog = Backlog::Since(since);
-            while self.pushes.len() > self.sent {
-                self.remove(self.pushes.len() - 1);
+        if let Some(mut backlog) = self.backlog.take_if(|backlog| backlog.is_being_read) {
+            backlog.is_being_read = false;
+            for push in self.take_unsent() {
+                backlog.add(push.payload.position());
             }
+            self.backlog = Some(backlog);
         }
     }
 
@@ -541,18 +630,24 @@ impl<P: Kept> Inner<P> {
     }
 }
 
+fn more_in_store(backlog: Option<&Backlog>) -> More {
+    match backlog {
+        Some(backlog) if !backlog.is_being_read => More::InStore,
+        _ => More::Nothing,
+    }
+}
+
 impl Backlog {
-    fn more(self) -> More {
-        match self {
-            Self::Since(_) => More::InStore,
-            Self::Nothing | Self::BeingRead(_) => More::Nothing,
+    fn waiting(owed: Owed) -> Self {
+        Self {
+            owed,
+            is_being_read: false,
         }
     }
 
-    fn since(self) -> Option<Timestamp> {
-        match self {
-            Self::Nothing => None,
-            Self::Since(since) | Self::BeingRead(since) => Some(since),
+    fn add(&mut self, position: Option<Position>) {
+        if let Some(position) = position {
+            self.owed.add(position);
         }
     }
 }

@@ -24,6 +24,7 @@ use cavansite_core::clock::{Clock, Randomness};
 use cavansite_core::identity::{IdentityService, Session};
 use cavansite_core::model::{Installation, UserId};
 use cavansite_core::store::Store;
+use tokio::time::sleep;
 
 pub use hub::{Hub, HubOptions};
 pub use limits::RealtimeLimits;
@@ -35,11 +36,10 @@ pub(crate) use websocket::{Websocket, accept};
 use crate::http::Lease;
 use seal::Seal;
 
-/// How often is looked whether a token on an open connection has ended, and up to when all was
-/// told.
+/// How often is looked whether a token on an open connection has ended.
 const SWEEP: Duration = Duration::from_millis(500);
-/// Every so many sweeps it is recorded up to when all was told.
-const SWEEPS_PER_RECORD: u32 = 2;
+/// How often it is recorded up to when all was told. Apart from the sweeps: the disk may take long.
+const RECORD: Duration = Duration::from_secs(1);
 /// The longest connection identity; SDKs use UUIDs.
 const EPID_BYTES_MAX: usize = 64;
 
@@ -63,19 +63,26 @@ impl Realtime {
         randomness: Arc<dyn Randomness>,
     ) -> Self {
         let seal = Arc::new(Seal::new(installation));
-        let (swept, records) = (Arc::downgrade(&hub), Arc::downgrade(&store));
-        let (seals, time) = (Arc::downgrade(&seal), Arc::clone(&clock));
+        let (swept, seals) = (Arc::downgrade(&hub), Arc::downgrade(&seal));
+        let time = Arc::clone(&clock);
         tokio::spawn(async move {
-            for sweep in (1..=SWEEPS_PER_RECORD).cycle() {
-                tokio::time::sleep(SWEEP).await;
+            loop {
+                sleep(SWEEP).await;
                 let (Some(hub), Some(seal)) = (swept.upgrade(), seals.upgrade()) else {
                     return;
                 };
                 hub.sweep();
                 seal.sweep(time.now());
-                if sweep == SWEEPS_PER_RECORD
-                    && let Some(through) = hub.told_through()
-                    && let Some(store) = records.upgrade()
+            }
+        });
+        let (told, records) = (Arc::downgrade(&hub), Arc::downgrade(&store));
+        tokio::spawn(async move {
+            loop {
+                sleep(RECORD).await;
+                let (Some(hub), Some(store)) = (told.upgrade(), records.upgrade()) else {
+                    return;
+                };
+                if let Some(through) = hub.told_through()
                     && let Err(error) = store.set_told_through(through).await
                 {
                     tracing::warn!(%error, "cannot record up to when all was told");

@@ -24,7 +24,7 @@ pub(super) struct Payload {
 }
 
 impl Kept for Payload {
-    const ENDS_ON_OVERFLOW: bool = true;
+    const COMES_BACK: bool = true;
 
     fn render(event: &ThreadEvent, _source: &str) -> Option<Self> {
         let thread = event.thread.to_string();

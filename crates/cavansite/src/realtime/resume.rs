@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use cavansite_core::Result;
-use cavansite_core::events::ThreadEvent;
 use cavansite_core::model::Timestamp;
 use cavansite_core::store::{EventPage, Store};
 use tokio::time::sleep;
@@ -12,26 +11,18 @@ use super::hub::Hub;
 use super::limits::{RESUME_PAGE, RESUME_PAUSE};
 use super::mailbox::{Kept, Mailbox};
 
-/// Where the resume of a kind of receiver ends.
-#[derive(Clone, Copy)]
-pub(super) struct Reach<'a> {
-    /// How far back it goes at the most, in milliseconds.
-    pub(super) window_ms: i64,
-    /// Leaves out what the receiver is known to have.
-    pub(super) is_new: &'a (dyn Fn(&ThreadEvent) -> bool + Sync),
-}
-
-/// Reads a piece of what a receiver is owed into its mailbox; says whether it did. To be called
-/// again until it does not, each time when all that the mailbox holds was sent. Where too many are
-/// at it, the receiver is woken later to try again.
+/// Reads a piece of what a receiver is owed into its mailbox, from `window_ms` ago on; says whether
+/// it did. To be called again until it does not, each time when all that the mailbox holds was sent.
+/// Where too many are at it, or the mailboxes keep too much, the receiver is woken later to try
+/// again.
 pub(super) async fn catch_up<P: Kept>(
     hub: &Hub,
     store: &dyn Store,
     mailbox: &Mailbox<P>,
     serial: u64,
-    reach: Reach<'_>,
+    window_ms: i64,
 ) -> Result<bool> {
-    let Some(owed_since) = mailbox.begin_reading(serial) else {
+    let Some(owed) = mailbox.begin_reading(serial) else {
         return Ok(false);
     };
     let Some(_turn) = hub.turn_to_resume() else {
@@ -44,9 +35,9 @@ pub(super) async fn catch_up<P: Kept>(
         return Ok(false);
     };
     let read_at = hub.now();
-    let since = owed_since.max(read_at.plus_millis(-reach.window_ms));
     let page = EventPage {
-        since,
+        since: owed.since.max(read_at.plus_millis(-window_ms)),
+        told: owed.told,
         limit: RESUME_PAGE,
         bytes: hub.limits().kept_bytes_max / 2,
     };
@@ -60,15 +51,17 @@ pub(super) async fn catch_up<P: Kept>(
     let (mut read, mut bytes) = (Vec::new(), 0);
     let mut rest = list.rest_since;
     let mut newest = None;
-    for event in list.events.iter().filter(|event| (reach.is_new)(event)) {
+    for event in &list.events {
         let Some(payload) = P::render(event, hub.source()) else {
             continue;
         };
-        let version = payload.position().map(|position| position.version);
+        let version = event.position().map(|position| position.version);
         // Half of what is kept leaves room for what comes meanwhile.
-        if bytes > hub.limits().kept_bytes_max / 2 && version != newest {
-            let version = version.map_or(read_at, |version| Timestamp::from_millis(version.0));
-            rest = Some(version.min(read_at));
+        if bytes > hub.limits().kept_bytes_max / 2
+            && version != newest
+            && let Some(version) = version
+        {
+            rest = Some(Timestamp::from_millis(version.0));
             break;
         }
         newest = version;

@@ -19,7 +19,7 @@ use super::hub::Hub;
 use super::limits::{ACK_DELAY, FRAMES_PER_TURN};
 use super::mailbox::{End, Mailbox, More, Taken};
 use super::payload::Payload;
-use super::resume::{self, Reach};
+use super::resume;
 use super::seal::Ticket;
 use super::websocket::Websocket;
 use crate::http::Lease;
@@ -72,7 +72,12 @@ pub(super) async fn run(
                 () = lease.drained() => Over::Ended("0:::going away"),
             }
         }
-        Err(_) => Over::Ended(UNAUTHORIZED),
+        Err(Error::Unauthorized) => Over::Ended(UNAUTHORIZED),
+        // The client comes back with the same token, and it is tried again then.
+        Err(error) => {
+            tracing::warn!(%error, "cannot check the token of a websocket");
+            Over::Ended(TRY_AGAIN)
+        }
     };
     hub.disconnect(&mailbox, serial, matches!(over, Over::Stopped));
     // A wake that was meant for the websocket that took its place may have come here.
@@ -89,6 +94,7 @@ pub(super) async fn run(
 }
 
 const UNAUTHORIZED: &str = "0:::{\"reason\":\"unauthorized\"}";
+const TRY_AGAIN: &str = "0:::try again";
 
 async fn converse(
     hub: &Hub,
@@ -103,10 +109,7 @@ async fn converse(
     if socket.write(&["1::".to_owned(), connected]).await.is_err() {
         return Over::Gone;
     }
-    let reach = Reach {
-        window_ms: hub.limits().resume_window_ms,
-        is_new: &|_| true,
-    };
+    let window_ms = hub.limits().resume_window_ms;
     let mut client = Client::new(Duration::from_millis(hub.limits().silence_ms));
     let mut timer = pin!(sleep_until(client.silent_until));
     loop {
@@ -125,7 +128,7 @@ async fn converse(
             }
         }
         if more == More::InStore {
-            let caught_up = resume::catch_up(hub, store, mailbox, serial, reach);
+            let caught_up = resume::catch_up(hub, store, mailbox, serial, window_ms);
             match Box::pin(caught_up).await {
                 Ok(more) => go_on |= more,
                 // The client comes back, and it is tried again then.
@@ -317,7 +320,7 @@ fn broken(error: &WebsocketError) -> Over {
 
 fn could_not_resume(error: &Error) -> Over {
     tracing::warn!(%error, "cannot read what a websocket is owed");
-    Over::Ended("0:::try again")
+    Over::Ended(TRY_AGAIN)
 }
 
 fn last_words(end: End) -> &'static str {

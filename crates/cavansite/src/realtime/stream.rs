@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use axum::body::Bytes;
 use cavansite_core::Error;
-use cavansite_core::events::ThreadEvent;
 use cavansite_core::identity::{IdentityService, Session};
 use cavansite_core::store::Store;
 use futures_util::Stream;
@@ -16,10 +15,10 @@ use tokio::time::{Instant, Sleep, sleep};
 
 use super::hub::Hub;
 use super::limits::RESUME_OVERLAP_MS;
-use super::mailbox::{End, Mailbox, More};
-use super::resume::{self, Reach};
+use super::mailbox::{End, Mailbox, More, Owed};
+use super::resume;
 use super::stream_event::{EventId, StreamEvent};
-use crate::http::{Answering, Lease};
+use crate::http::Lease;
 
 /// Events written in one go, in bytes.
 const BATCH_BYTES: usize = 16 * 1024;
@@ -48,7 +47,6 @@ struct Open {
     store: Arc<dyn Store>,
     mailbox: Arc<Mailbox<StreamEvent>>,
     serial: u64,
-    after: Option<EventId>,
     lease: Lease,
     /// What is to be written first.
     greeting: Option<String>,
@@ -60,8 +58,6 @@ struct Open {
     /// Set again only when it has rung: what is sent moves the heartbeat.
     timer: Pin<Box<Sleep>>,
     is_over: bool,
-    #[expect(dead_code, reason = "held, not read")]
-    answering: Option<Answering>,
 }
 
 impl Drop for Open {
@@ -80,9 +76,11 @@ pub(super) async fn open(
 ) -> Result<StreamBody, NoStream> {
     let window_ms = hub.limits().stream_resume_window_ms;
     let earliest = hub.now().plus_millis(-window_ms);
-    let owed_since = after.map(|id| id.position.at.plus_millis(-RESUME_OVERLAP_MS));
-    let left_out = owed_since.is_some_and(|since| since < earliest);
-    let opened = hub.open_stream(session.clone(), owed_since);
+    let owed = after.map(|EventId { position }| {
+        Owed::since_after(position.at.plus_millis(-RESUME_OVERLAP_MS), position)
+    });
+    let left_out = owed.as_ref().is_some_and(|owed| owed.since < earliest);
+    let opened = hub.open_stream(session.clone(), owed, lease.answering());
     let (mailbox, serial) = opened.ok_or(NoStream::TooMany)?;
     let mut greeting = ": connected\n\n".to_owned();
     if left_out {
@@ -95,12 +93,10 @@ pub(super) async fn open(
         heartbeat,
         quiet_until: Instant::now() + heartbeat,
         timer: Box::pin(sleep(heartbeat)),
-        answering: lease.answering(),
         hub,
         store,
         mailbox,
         serial,
-        after,
         lease,
         greeting: Some(greeting),
         is_over: false,
@@ -172,18 +168,9 @@ impl Open {
     }
 
     async fn catch_up(&self) -> Result<bool, Error> {
-        let after = self.after.map(|id| id.position);
-        let is_new = |event: &ThreadEvent| match (after, event.position()) {
-            (Some(after), Some(position)) => {
-                position.thread != after.thread || position.version > after.version
-            }
-            _ => true,
-        };
-        let reach = Reach {
-            window_ms: self.hub.limits().stream_resume_window_ms,
-            is_new: &is_new,
-        };
-        resume::catch_up(&self.hub, &*self.store, &self.mailbox, self.serial, reach).await
+        let window_ms = self.hub.limits().stream_resume_window_ms;
+        let (hub, store) = (&*self.hub, &*self.store);
+        resume::catch_up(hub, store, &self.mailbox, self.serial, window_ms).await
     }
 
     fn end(&mut self, words: &str) -> String {

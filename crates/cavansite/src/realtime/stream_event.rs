@@ -38,8 +38,7 @@ impl StreamEvent {
 }
 
 impl Kept for StreamEvent {
-    // It goes on with what the store has.
-    const ENDS_ON_OVERFLOW: bool = false;
+    const COMES_BACK: bool = false;
 
     fn render(event: &ThreadEvent, source: &str) -> Option<Self> {
         let position = event.position();

@@ -266,6 +266,15 @@ async fn a_revocation_holds_however_the_clock_steps() {
     server.clock.advance_ms(-HOUR_MS);
     server.revoke(&user).await;
     assert!(!may_list(&server, token).await);
+    // Nor does a new process believe its clock.
+    let issued = server.token(&user).await;
+    assert!(may_list(&server, &issued).await);
+    server.clock.advance_ms(-HOUR_MS);
+    let server = server.restart().await;
+    server.revoke(&user).await;
+    assert!(!may_list(&server, &issued).await);
+    let issued = server.token(&user).await;
+    assert!(may_list(&server, &issued).await);
     server.clock.advance_ms(10 * HOUR_MS);
     let deleted = server.user().await;
     server.delete_user(&deleted).await;

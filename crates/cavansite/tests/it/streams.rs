@@ -10,7 +10,7 @@ use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tower::ServiceExt as _;
 
 use crate::harness::{Answer, Dialect::Ga2024, HOST, Options, Signing, TestServer, User};
@@ -304,6 +304,8 @@ async fn a_client_that_reads_nothing_of_its_stream_is_cut_and_holds_up_nobody() 
 async fn a_stream_ends_with_its_token() {
     let server = TestServer::start().await;
     let (revoked, expired) = (server.user().await, server.user().await);
+    let deleted = server.user().await;
+    let mut of_deleted = Stream::open(&server, &deleted, None).await;
     let mut of_revoked = Stream::open(&server, &revoked, None).await;
     let mut of_expired = Stream::open(&server, &expired, None).await;
     server.revoke(&revoked).await;
@@ -313,10 +315,70 @@ async fn a_stream_ends_with_its_token() {
             .unwrap()
             .is_none()
     );
+    server.delete_user(&deleted).await;
+    assert!(
+        timeout(Duration::from_secs(1), of_deleted.next())
+            .await
+            .unwrap()
+            .is_none()
+    );
     assert!(of_expired.is_quiet().await);
     server.clock.advance_ms(24 * 60 * 60 * 1000);
-    assert!(of_expired.next().await.is_none());
+    assert!(
+        timeout(Duration::from_secs(1), of_expired.next())
+            .await
+            .unwrap()
+            .is_none()
+    );
     server.send(request(&revoked, None)).await.expect(401);
+}
+
+#[tokio::test]
+async fn an_hour_in_which_nothing_comes_costs_a_stream_none_of_what_waits_for_it() {
+    let server = TestServer::start().await;
+    let alice = server.user().await;
+    let chat = server.chat(Ga2024, &alice);
+    let thread = chat.thread_with(&[]).await;
+    let mut stream = Stream::open(&server, &alice, None).await;
+    chat.say(&thread, "before").await;
+    server.clock.advance_ms(60 * 60 * 1000);
+    chat.say(&thread, "after").await;
+    assert_eq!(stream.bodies(2).await, ["before", "after"]);
+}
+
+#[tokio::test]
+async fn what_is_said_while_a_stream_is_told_of_a_thread_ahead_of_the_clock_comes_once() {
+    let server = TestServer::start().await;
+    let (alice, bob) = (server.user().await, server.user().await);
+    let chat = server.chat(Ga2024, &alice);
+    let ahead = chat.thread_with(&[&bob]).await;
+    let other = chat.thread_with(&[&bob]).await;
+    let mut stream = Stream::open(&server, &bob, None).await;
+    chat.say(&ahead, "first").await;
+    let first = stream.event().await;
+    drop(stream);
+    // More than is read at once, each with a version of its own, while the clock stands.
+    let mut expected = Vec::new();
+    for number in 0..700 {
+        chat.say(&ahead, &number.to_string()).await;
+        expected.push(number.to_string());
+    }
+    let mut stream = Stream::open(&server, &bob, first.id.as_deref()).await;
+    // The two threads' making was before, in the same two seconds.
+    let mut heard = Vec::new();
+    while heard.len() < 300 {
+        let event = stream.event().await.data["data"]["messageBody"].clone();
+        heard.extend(event.as_str().map(str::to_owned));
+    }
+    chat.say(&other, "meanwhile").await;
+    for _ in 0..401 {
+        let body = stream.bodies(1).await.remove(0);
+        heard.push(body.as_str().unwrap().to_owned());
+    }
+    assert!(stream.is_quiet().await);
+    let at = heard.iter().position(|body| body == "meanwhile").unwrap();
+    heard.remove(at);
+    assert_eq!(heard, expected);
 }
 
 #[tokio::test]
@@ -407,6 +469,24 @@ async fn a_replaced_access_key_ends_with_its_tokens_and_their_connections() {
         format!("endpoint=https://{HOST}/;accesskey={key}")
     );
     server.send(request(&by_secondary, None)).await.expect(401);
+}
+
+#[tokio::test]
+async fn a_key_is_replaced_also_where_its_client_goes_away_meanwhile() {
+    let server = TestServer::start().await;
+    let alice = server.user().await;
+    let rotation = rotate(&server, 1, "Primary");
+    // It has come as far as the store's queue, and is dropped.
+    assert!(timeout(Duration::ZERO, rotation).await.is_err());
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    while server.send(request(&alice, None)).await.status != 401 {
+        assert!(
+            tokio::time::Instant::now() < deadline,
+            "the key is in force"
+        );
+        sleep(Duration::from_millis(10)).await;
+    }
+    rotate(&server, 0, "Secondary").await.expect(401);
 }
 
 #[tokio::test]

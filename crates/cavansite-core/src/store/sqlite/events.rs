@@ -1,7 +1,8 @@
 //! Telling again what happened: events made from rows.
 //!
 //! Nothing is stored for it. A message's row tells that it came or how it was changed last, a
-//! system message what became of the thread and its people, a tombstone that it was deleted.
+//! system message what became of the thread and its people, a thread's row how it was changed last
+//! without one, a tombstone that it was deleted.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -17,7 +18,7 @@ use crate::chat::access::Membership;
 use crate::error::Result;
 use crate::events::{Change, EventKind, EventSink, ThreadEvent, changed_at};
 use crate::model::{
-    Message, MessageContent, Participant, Thread, ThreadId, Timestamp, UserId, Version,
+    Message, MessageContent, Metadata, Participant, Thread, ThreadId, Timestamp, UserId, Version,
 };
 use crate::store::{EventList, EventPage, EventSource};
 
@@ -29,19 +30,12 @@ impl EventSource for SqliteStore {
 
     async fn list_events(&self, user: &UserId, page: EventPage) -> Result<EventList> {
         let user = user.clone();
-        self.read(move |connection, shared| list(connection, shared, &user, page).map_err(failed))
+        self.read(move |connection, shared| list(connection, shared, &user, &page).map_err(failed))
             .await
     }
 
     async fn get_told_through(&self) -> Result<Timestamp> {
-        self.read(|connection, _| {
-            connection
-                .query_row("SELECT told_through FROM engine", [], |columns| {
-                    row::timestamp(columns, 0)
-                })
-                .map_err(failed)
-        })
-        .await
+        self.read_time("SELECT told_through FROM engine").await
     }
 
     async fn set_told_through(&self, time: Timestamp) -> Result<()> {
@@ -55,8 +49,62 @@ impl EventSource for SqliteStore {
     }
 }
 
-/// A change: its version, the thread's number, the row that tells it. Sorts as events come.
-type Key = (i64, i64, Option<i64>);
+/// A change: its version, the thread's number, and what tells it. Sorts as events come.
+type Key = (i64, i64, Source);
+
+/// What tells a change.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Source {
+    /// The row of a message that stands at that version, or came with it and was edited since.
+    Message(i64),
+    /// The thread's row: it was updated.
+    Update,
+    /// The thread's row: it was deleted.
+    Deletion,
+}
+
+/// The keys of a page: the lowest of all that are added.
+struct Keys {
+    limit: usize,
+    lowest: Vec<Key>,
+    /// With so many the rest is left out.
+    cut_at: usize,
+    /// Whether any was left out.
+    is_cut: bool,
+}
+
+impl Keys {
+    fn new(limit: usize) -> Self {
+        let limit = limit.max(1);
+        Self {
+            limit,
+            lowest: Vec::new(),
+            cut_at: limit.saturating_mul(4),
+            is_cut: false,
+        }
+    }
+
+    fn add(&mut self, key: Key) {
+        self.lowest.push(key);
+        if self.lowest.len() >= self.cut_at {
+            self.cut();
+            self.cut_at = self.lowest.len().saturating_mul(4).max(self.cut_at);
+        }
+    }
+
+    /// Leaves out what does not come onto the page. What shares the last one's version stays.
+    fn cut(&mut self) {
+        self.lowest.sort_unstable();
+        self.lowest.dedup();
+        if let Some(&(last, ..)) = self.lowest.get(self.limit - 1) {
+            let fit = self
+                .lowest
+                .partition_point(|(version, ..)| *version <= last);
+            self.is_cut |= fit < self.lowest.len();
+            self.lowest.truncate(fit);
+        }
+    }
+}
 
 /// The keys that wait to be settled, by thread; taken before the snapshot.
 struct Waiting {
@@ -95,7 +143,7 @@ fn list(
     connection: &Connection,
     shared: &Shared,
     user: &UserId,
-    page: EventPage,
+    page: &EventPage,
 ) -> rusqlite::Result<EventList> {
     let number = connection
         .prepare_cached("SELECT user FROM users WHERE id = ?1")?
@@ -104,44 +152,35 @@ fn list(
         Err(rusqlite::Error::QueryReturnedNoRows) => return Ok(EventList::default()),
         number => number?,
     };
-    // What is committed after the snapshot has no lower version.
-    let read_at = shared.clock.now().as_millis();
     let mut waiting = Waiting::take(connection, shared, number)?;
     let _snapshot = Snapshot::begin(connection)?;
     waiting.complete(connection)?;
-    let (threads, mut keys) = changed(connection, &waiting, number, &page)?;
-    keys.sort_unstable();
-    keys.dedup();
-    let mut rest_since = None;
-    if let Some(&(last, ..)) = keys.get(page.limit.max(1) - 1) {
-        let told = keys.partition_point(|(version, ..)| *version <= last);
-        if told < keys.len() {
-            keys.truncate(told);
-            rest_since = Some(Timestamp::from_millis(last.saturating_add(1).min(read_at)));
-        }
-    }
+    let (threads, mut keys) = changed(connection, &waiting, number, page)?;
+    keys.cut();
+    let from = |version: i64| Some(Timestamp::from_millis(version));
+    let mut rest_since = match keys.lowest.last() {
+        Some((last, ..)) if keys.is_cut => from(last.saturating_add(1)),
+        _ => None,
+    };
     let mut told = Telling {
         reader: MessageReader::new(connection),
         waiting: &waiting,
         user,
-        since: page.since,
         events: Vec::new(),
         bytes: 0,
     };
     let mut last = None;
-    for (version, thread, row) in keys {
+    for (version, thread, source) in keys.lowest {
         if told.bytes > page.bytes && last != Some(version) {
-            rest_since = Some(Timestamp::from_millis(version.min(read_at)));
+            rest_since = from(version);
             break;
         }
         last = Some(version);
-        if let Some(membership) = threads.get(&thread) {
-            told.tell(thread, membership, version, row)?;
+        if let Some(known) = threads.get(&thread) {
+            told.tell(thread, known, version, source)?;
         }
     }
-    // A message that came and was edited since was told at the place of the edit.
-    told.events.sort_by_key(|(version, _)| *version);
-    let events = told.events.into_iter().map(|(_, event)| event).collect();
+    let events = told.events;
     Ok(EventList { events, rest_since })
 }
 
@@ -150,9 +189,14 @@ struct Known {
     thread: Thread,
     membership: Membership,
     joined_at: Timestamp,
+    /// When it was last updated without a new topic, and by whom.
+    updated: Option<(Timestamp, Person)>,
     /// When it was deleted, and by whom.
-    deleted: Option<(Timestamp, UserId)>,
+    deleted: Option<(Timestamp, Person)>,
 }
+
+/// Who has changed something: their id, and their name in the thread.
+type Person = (UserId, Option<String>);
 
 /// The user's threads in which something happened, and what did.
 fn changed(
@@ -160,67 +204,108 @@ fn changed(
     waiting: &Waiting,
     user: i64,
     page: &EventPage,
-) -> rusqlite::Result<(HashMap<i64, Known>, Vec<Key>)> {
-    let since = page.since.as_millis();
+) -> rusqlite::Result<(HashMap<i64, Known>, Keys)> {
     let limit = i64::try_from(page.limit).map_or(i64::MAX, |limit| limit.saturating_add(1));
     let mut index = connection.prepare_cached(
         "SELECT version, row FROM message_index WHERE thread = ?1 AND version >= ?2 \
          ORDER BY version LIMIT ?3",
     )?;
+    let mut edited = connection.prepare_cached(
+        "SELECT id, row FROM messages WHERE thread = ?1 AND version <> id AND id >= ?2 \
+         AND deleted_at IS NULL ORDER BY id LIMIT ?3",
+    )?;
     let mut statement = connection.prepare_cached(
         "SELECT t.thread, t.id, t.topic, t.created_at, c.id, t.metadata, t.retention_days, \
-         t.deleted_at, t.deleted_version, d.id, p.share_history_time, p.joined_at, \
-         p.removed_version FROM participants p JOIN threads t ON t.thread = p.thread \
-         JOIN users c ON c.user = t.created_by LEFT JOIN users d ON d.user = t.deleted_by \
+         p.share_history_time, p.joined_at, p.removed_version, \
+         t.deleted_version, t.deleted_at, d.id, dp.display_name, \
+         t.updated_version, t.updated_at, u.id, up.display_name \
+         FROM participants p JOIN threads t ON t.thread = p.thread \
+         JOIN users c ON c.user = t.created_by \
+         LEFT JOIN users d ON d.user = t.deleted_by \
+         LEFT JOIN participants dp ON dp.thread = t.thread AND dp.user = t.deleted_by \
+         LEFT JOIN users u ON u.user = t.updated_by \
+         LEFT JOIN participants up ON up.thread = t.thread AND up.user = t.updated_by \
          WHERE p.user = ?1",
     )?;
-    let (mut threads, mut keys) = (HashMap::new(), Vec::new());
+    let (mut threads, mut keys) = (HashMap::new(), Keys::new(page.limit));
     let mut rows = statement.query(params![user])?;
     while let Some(columns) = rows.next()? {
-        let (thread, before) = (columns.get(0)?, keys.len());
-        if let Some(version) = columns.get::<_, Option<i64>>(8)? {
+        let thread = columns.get(0)?;
+        let since = page.since_in(ThreadId::from_bytes(columns.get(1)?)).0;
+        let mut any = false;
+        let mut add = |version, source| {
+            any = true;
+            keys.add((version, thread, source));
+        };
+        if let Some(version) = columns.get::<_, Option<i64>>(10)? {
             // What is left of its messages is being erased.
             if version >= since {
-                keys.push((version, thread, None));
+                add(version, Source::Deletion);
             }
         } else {
             let mut settled = index.query(params![thread, since, limit])?;
             while let Some(key) = settled.next()? {
-                keys.push((key.get(0)?, thread, Some(key.get(1)?)));
+                add(key.get(0)?, Source::Message(key.get(1)?));
             }
             let waiting = waiting.keys.get(&thread).into_iter().flatten();
-            let waiting = waiting.filter(|(version, _)| *version >= since);
-            keys.extend(waiting.map(|&(version, row)| (version, thread, Some(row))));
+            for &(version, row) in waiting.filter(|(version, _)| *version >= since) {
+                add(version, Source::Message(row));
+            }
+            let updated_version = columns.get(14)?;
+            if updated_version >= since {
+                add(updated_version, Source::Update);
+            }
         }
-        if keys.len() > before {
-            threads.insert(thread, known(columns)?);
+        if !any {
+            continue;
         }
+        // What came since and was edited is at a later version now.
+        let mut edited = edited.query(params![thread, since, limit])?;
+        while let Some(key) = edited.next()? {
+            keys.add((key.get(0)?, thread, Source::Message(key.get(1)?)));
+        }
+        threads.insert(thread, known(columns)?);
     }
     Ok((threads, keys))
 }
 
 fn known(columns: &Row<'_>) -> rusqlite::Result<Known> {
-    let deleted_at = row::timestamp_or_null(columns, 7)?;
-    let deleted_by = match columns.get_ref(9)?.as_str_or_null()? {
-        Some(_) => Some(row::user_id(columns, 9)?),
-        None => None,
+    let mut thread = Thread {
+        id: ThreadId::from_bytes(columns.get(1)?),
+        topic: columns.get(2)?,
+        created_at: row::timestamp(columns, 3)?,
+        created_by: row::user_id(columns, 4)?,
+        metadata: row::metadata_from_sql(5, columns.get_ref(5)?.as_str_or_null()?)?,
+        retention: row::retention_from_sql(columns.get(6)?),
     };
+    let removed_at = columns.get::<_, Option<i64>>(9)?.map(Version);
+    if removed_at.is_some() {
+        // As they are now; they may have been given after the removal.
+        thread.metadata = Metadata::new();
+        thread.retention = None;
+    }
     Ok(Known {
-        thread: Thread {
-            id: ThreadId::from_bytes(columns.get(1)?),
-            topic: columns.get(2)?,
-            created_at: row::timestamp(columns, 3)?,
-            created_by: row::user_id(columns, 4)?,
-            metadata: row::metadata_from_sql(5, columns.get_ref(5)?.as_str_or_null()?)?,
-            retention: row::retention_from_sql(columns.get(6)?),
-        },
+        thread,
         membership: Membership {
-            share_history_time: row::timestamp(columns, 10)?,
-            removed_at: columns.get::<_, Option<i64>>(12)?.map(Version),
+            share_history_time: row::timestamp(columns, 7)?,
+            removed_at,
         },
-        joined_at: row::timestamp(columns, 11)?,
-        deleted: deleted_at.zip(deleted_by),
+        joined_at: row::timestamp(columns, 8)?,
+        deleted: when_and_who(columns, 11)?,
+        updated: when_and_who(columns, 15)?,
     })
+}
+
+/// A time, a user and their name from three columns, if they are there.
+fn when_and_who(columns: &Row<'_>, at: usize) -> rusqlite::Result<Option<(Timestamp, Person)>> {
+    let Some(time) = row::timestamp_or_null(columns, at)? else {
+        return Ok(None);
+    };
+    if columns.get_ref(at + 1)?.as_str_or_null()?.is_none() {
+        return Ok(None);
+    }
+    let user = row::user_id(columns, at + 1)?;
+    Ok(Some((time, (user, columns.get(at + 2)?))))
 }
 
 /// Makes events of rows.
@@ -228,9 +313,7 @@ struct Telling<'a> {
     reader: MessageReader<'a>,
     waiting: &'a Waiting,
     user: &'a UserId,
-    since: Timestamp,
-    /// With the version at which each comes.
-    events: Vec<(Version, ThreadEvent)>,
+    events: Vec<ThreadEvent>,
     /// What their messages say.
     bytes: usize,
 }
@@ -241,22 +324,23 @@ impl Telling<'_> {
         number: i64,
         known: &Known,
         version: i64,
-        row: Option<i64>,
+        source: Source,
     ) -> rusqlite::Result<()> {
-        let Some(row) = row else {
-            if let (Some((at, by)), None) = (&known.deleted, known.membership.removed_at) {
-                self.push(
-                    known,
-                    Version(version),
-                    change(known, by, None, *at, version, Change::Deleted),
-                );
+        let row = match source {
+            Source::Message(row) => row,
+            Source::Update => {
+                let changed = Change::Updated(Box::new(known.thread.clone()));
+                self.tell_change(known, known.updated.as_ref(), version, changed);
+                return Ok(());
             }
-            return Ok(());
+            Source::Deletion => {
+                self.tell_change(known, known.deleted.as_ref(), version, Change::Deleted);
+                return Ok(());
+            }
         };
         let message = match self.reader.get(row) {
-            // A key that waited when it was taken may have moved since.
-            Ok(Some(message)) if message.version.0 == version => message,
-            Ok(_) => return Ok(()),
+            Ok(Some(message)) => message,
+            Ok(None) => return Ok(()),
             Err(error) if row::is_damage(&error) => {
                 tracing::error!(row, %error, "a message cannot be read and is left out");
                 return Ok(());
@@ -264,7 +348,7 @@ impl Telling<'_> {
             Err(error) => return Err(error),
         };
         if let MessageContent::User(_) = message.content {
-            self.tell_message(known, message);
+            self.tell_message(known, message, version);
             return Ok(());
         }
         let names_user = match &message.content {
@@ -286,39 +370,58 @@ impl Telling<'_> {
             std::cmp::Ordering::Greater => is_there,
         };
         if told && let Some(kind) = self.change(number, known, &message)? {
-            self.push(known, message.version, kind);
+            self.push(known, kind);
         }
         Ok(())
     }
 
-    fn tell_message(&mut self, known: &Known, message: Arc<Message>) {
-        let sees = known.membership.sees(message.created_at, message.version);
-        let changed_at = changed_at(&message);
-        if !sees || changed_at.unwrap_or(message.created_at) < known.joined_at {
-            return;
-        }
+    /// Tells what happened to a message with that version.
+    fn tell_message(&mut self, known: &Known, mut message: Arc<Message>, version: i64) {
         let MessageContent::User(sent) = &message.content else {
             return;
         };
-        self.bytes += sent.content.len();
-        let (version, deleted) = (message.version, sent.deleted_at.is_some());
-        let came_since = message.created_at >= self.since.max(known.joined_at);
-        if changed_at.is_none() {
-            self.push(known, version, EventKind::MessageReceived(message));
-        } else if deleted {
-            self.push(known, version, EventKind::MessageDeleted(message));
-        } else {
-            if came_since {
-                // At its first place and with its first version, by which receivers know it.
-                let mut first = Message::clone(&message);
-                first.version = Version(first.id.0);
-                if let MessageContent::User(sent) = &mut first.content {
-                    sent.edited_at = None;
-                }
-                let first = Arc::new(first);
-                self.push(known, first.version, EventKind::MessageReceived(first));
+        let (said, deleted) = (sent.content.len(), sent.deleted_at.is_some());
+        let (at, kind): (_, fn(Arc<Message>) -> EventKind) = if message.version.0 == version {
+            match changed_at(&message) {
+                None => (message.created_at, EventKind::MessageReceived),
+                Some(at) if deleted => (at, EventKind::MessageDeleted),
+                Some(at) => (at, EventKind::MessageEdited),
             }
-            self.push(known, version, EventKind::MessageEdited(message));
+        } else if message.id.0 == version && !deleted {
+            (message.created_at, EventKind::MessageReceived)
+        } else {
+            // The version was that of an edit before, when its key was taken.
+            return;
+        };
+        if !known.membership.sees(message.created_at, message.version) || at < known.joined_at {
+            return;
+        }
+        if message.version.0 != version {
+            // With its first version, by which receivers know it.
+            let first = Arc::make_mut(&mut message);
+            first.version = Version(version);
+            if let MessageContent::User(sent) = &mut first.content {
+                sent.edited_at = None;
+            }
+        }
+        self.bytes += said;
+        self.push(known, kind(message));
+    }
+
+    /// Tells a change that stands in the thread's row to who is there now and was then.
+    fn tell_change(
+        &mut self,
+        known: &Known,
+        made: Option<&(Timestamp, Person)>,
+        version: i64,
+        changed: Change,
+    ) {
+        if let Some((at, (by, name))) = made
+            && known.membership.removed_at.is_none()
+            && *at >= known.joined_at
+        {
+            let kind = change(known, by, name.clone(), *at, version, changed);
+            self.push(known, kind);
         }
     }
 
@@ -403,9 +506,9 @@ impl Telling<'_> {
         })
     }
 
-    fn push(&mut self, known: &Known, version: Version, kind: EventKind) {
+    fn push(&mut self, known: &Known, kind: EventKind) {
         let thread = known.thread.id;
-        self.events.push((version, ThreadEvent { thread, kind }));
+        self.events.push(ThreadEvent { thread, kind });
     }
 }
 
@@ -422,7 +525,7 @@ fn change(
             user: by.clone(),
             display_name,
             share_history_time: Timestamp::EPOCH,
-            metadata: std::collections::BTreeMap::new(),
+            metadata: Metadata::new(),
         },
         at,
         version: Version(version),

@@ -134,6 +134,20 @@ impl IdentityStore for SqliteStore {
         .await
     }
 
+    async fn get_issued_through(&self) -> Result<Timestamp> {
+        self.read_time("SELECT issued_through FROM engine").await
+    }
+
+    async fn raise_issued_through(&self, time: Timestamp) -> Result<()> {
+        self.write(move |Batch { tx, .. }| {
+            tx.connection
+                .prepare_cached("UPDATE engine SET issued_through = max(issued_through, ?1)")?
+                .execute(params![time.as_millis()])?;
+            Ok(())
+        })
+        .await
+    }
+
     async fn insert_identity(&self, user: &UserId) -> Result<()> {
         let identity = Identity {
             id: user.clone(),

@@ -46,7 +46,7 @@ use crate::clock::Clock;
 use crate::error::Result;
 use crate::events::EventSink;
 use crate::limits::Limits;
-use crate::model::{Identity, Installation, UserId};
+use crate::model::{Identity, Installation, Timestamp, UserId};
 use cache::ThreadCache;
 use lists::ThreadLists;
 use queue::{End, Outcome, Queue};
@@ -283,6 +283,16 @@ impl SqliteStore {
         F: FnOnce(&mut Batch<'_>) -> Outcome<T> + Send + 'static,
     {
         self.shared.queue.write(work).await
+    }
+
+    /// The one time that a statement reads.
+    async fn read_time(&self, statement: &'static str) -> Result<Timestamp> {
+        self.read(move |connection, _| {
+            connection
+                .query_row(statement, [], |columns| row::timestamp(columns, 0))
+                .map_err(read::failed)
+        })
+        .await
     }
 
     async fn read<T, F>(&self, work: F) -> Result<T>

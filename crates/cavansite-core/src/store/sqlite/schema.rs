@@ -18,6 +18,8 @@ pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
 const MIGRATIONS: &[&str] = &[
     include_str!("../../../migrations/sqlite/0001_initial.sql"),
     include_str!("../../../migrations/sqlite/0002_resume.sql"),
+    include_str!("../../../migrations/sqlite/0003_thread_updates.sql"),
+    include_str!("../../../migrations/sqlite/0004_issued_tokens.sql"),
 ];
 
 /// The schema that this program knows.

@@ -28,6 +28,8 @@ pub(super) struct ThreadRecord {
     pub(super) number: i64,
     /// Whether it is deleted.
     pub(super) deleted: bool,
+    /// The version of its last change of which no message tells; 0 before the first.
+    pub(super) updated_version: i64,
     /// The thread itself.
     pub(super) thread: Thread,
 }
@@ -38,13 +40,14 @@ impl ThreadRecord {
         connection
             .prepare_cached(
                 "SELECT t.thread, t.deleted_at IS NOT NULL, t.topic, t.created_at, u.id, \
-                 t.metadata, t.retention_days FROM threads t JOIN users u ON u.user = t.created_by \
-                 WHERE t.id = ?1",
+                 t.metadata, t.retention_days, t.updated_version FROM threads t \
+                 JOIN users u ON u.user = t.created_by WHERE t.id = ?1",
             )?
             .query_row(params![id.as_bytes()], |columns| {
                 Ok(Self {
                     number: columns.get(0)?,
                     deleted: columns.get(1)?,
+                    updated_version: columns.get(7)?,
                     thread: Thread {
                         id,
                         topic: columns.get(2)?,

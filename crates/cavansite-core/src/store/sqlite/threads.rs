@@ -99,6 +99,7 @@ fn create(batch: &mut Batch<'_>, new: NewThread) -> Outcome<Thread> {
     let record = ThreadRecord {
         number,
         deleted: false,
+        updated_version: 0,
         thread: thread.clone(),
     };
     let mut state = ThreadState::new(record, members, before);
@@ -221,11 +222,23 @@ fn update(
             metadata_to_sql(&record.thread.metadata)?,
             retention_to_sql(record.thread.retention),
         ])?;
+    let (sender, initiator_display_name) = initiator(state, caller)?;
+    let mut when = (
+        tx.now.max(state.counters.newest_created_at),
+        tx.next(state).version,
+    );
+    if topic.is_none() {
+        record.updated_version = when.1;
+        tx.connection
+            .prepare_cached(
+                "UPDATE threads SET updated_version = ?2, updated_at = ?3, updated_by = ?4 \
+                 WHERE thread = ?1",
+            )?
+            .execute(params![record.number, when.1, when.0.as_millis(), sender])?;
+    }
     state.record = Arc::new(record);
-    let mut when = (tx.now, tx.next(state).version);
     let messages = match topic {
         Some(topic) => {
-            let (sender, initiator_display_name) = initiator(state, caller)?;
             let content = MessageContent::TopicUpdated {
                 initiator: caller.clone(),
                 initiator_display_name,

@@ -127,7 +127,8 @@ impl<'a> Transaction<'a> {
     pub(super) fn next(&self, state: &ThreadState) -> Counters {
         let before = state.counters;
         Counters {
-            version: (before.version + 1).max(self.now.as_millis()),
+            version: (before.version.max(state.record.updated_version) + 1)
+                .max(self.now.as_millis()),
             sequence: before.sequence + 1,
             newest_created_at: before.newest_created_at,
         }

@@ -224,6 +224,7 @@ fn facts() -> ThreadFacts {
         record: Arc::new(ThreadRecord {
             number: 1,
             deleted: false,
+            updated_version: 0,
             thread,
         }),
         members: Arc::new(Members([(user(1), member)].into())),
