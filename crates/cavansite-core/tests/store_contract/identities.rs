@@ -13,6 +13,7 @@ contract!(
     a_rotated_access_key_takes_its_slot_with_the_next_generation,
     an_identity_is_found_as_it_was_last_written,
     valid_from_never_moves_back,
+    the_time_up_to_which_tokens_were_issued_is_kept_and_never_moves_back,
     a_deleted_identity_stays_known_and_takes_no_change,
     an_identity_survives_a_crash,
     someone_only_named_in_a_thread_is_no_identity,
@@ -104,6 +105,18 @@ async fn valid_from_never_moves_back(world: World) {
     store.revoke_tokens(&user(1), world.now()).await.unwrap();
     let found = store.get_identity(&user(1)).await.unwrap().unwrap();
     assert_eq!(found.valid_from, later);
+}
+
+async fn the_time_up_to_which_tokens_were_issued_is_kept_and_never_moves_back(mut world: World) {
+    let mut expected = Timestamp::EPOCH;
+    for raised in [5, 9, 7] {
+        assert_eq!(world.store().get_issued_through().await.unwrap(), expected);
+        let raised = Timestamp::from_millis(raised);
+        world.store().raise_issued_through(raised).await.unwrap();
+        expected = expected.max(raised);
+        world.reopen(Stop::ByCrash).await;
+        assert_eq!(world.store().get_issued_through().await.unwrap(), expected);
+    }
 }
 
 async fn a_deleted_identity_stays_known_and_takes_no_change(world: World) {

@@ -152,7 +152,7 @@ impl Hub {
     }
 
     /// What all mailboxes keep, in bytes.
-    pub fn kept_bytes(&self) -> usize {
+    pub(super) fn kept_bytes(&self) -> usize {
         self.all_kept.load(Ordering::Relaxed)
     }
 

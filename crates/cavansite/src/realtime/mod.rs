@@ -15,6 +15,8 @@ mod seal;
 mod socket;
 mod stream;
 mod stream_event;
+#[cfg(test)]
+mod tests;
 mod websocket;
 
 use std::sync::Arc;

@@ -150,6 +150,40 @@ async fn what_was_not_answered_is_pushed_again_to_who_comes_back_and_nothing_els
 }
 
 #[tokio::test]
+async fn typing_and_receipts_that_were_not_answered_come_again_within_the_process() {
+    let server = TestServer::start().await;
+    let live = Live::start(&server).await;
+    let (alice, bob) = (server.user().await, server.user().await);
+    let chat = server.chat(Ga2024, &alice);
+    let thread = chat.thread_with(&[&bob]).await;
+    let id = chat.say(&thread, "read").await;
+    let mut socket = live.connect(&bob, "b").await;
+    let type_and_read = async || {
+        let typing = format!("{thread}/typing");
+        chat.post(&typing, &json!({ "senderDisplayName": "A" }))
+            .await
+            .expect(200);
+        let receipts = format!("{thread}/readreceipts");
+        chat.post(&receipts, &json!({ "chatMessageId": id }))
+            .await
+            .expect(200);
+    };
+    type_and_read().await;
+    for event in [245, 246] {
+        assert_eq!(socket.push().await.event["eventId"], event);
+    }
+    drop(socket);
+    sleep(Duration::from_millis(300)).await;
+    let typing = format!("{thread}/typing");
+    chat.post(&typing, &json!({})).await.expect(200);
+    let mut socket = live.connect(&bob, "b").await;
+    for event in [245, 246, 245] {
+        assert_eq!(socket.event().await["eventId"], event);
+    }
+    assert!(socket.is_quiet().await);
+}
+
+#[tokio::test]
 async fn a_change_of_a_message_from_before_one_s_history_is_not_pushed_to_them() {
     let server = TestServer::start().await;
     let live = Live::start(&server).await;

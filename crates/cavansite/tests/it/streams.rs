@@ -8,7 +8,7 @@ use cavansite::http::{HttpLimits, HttpSettings};
 use cavansite::realtime::RealtimeLimits;
 use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 use tower::ServiceExt as _;
@@ -100,6 +100,12 @@ impl Stream {
     async fn is_quiet(&mut self) -> bool {
         timeout(QUIET, self.next()).await.is_err()
     }
+}
+
+/// Whether a stream opens for the user; it is gone at once.
+async fn is_open(server: &TestServer, user: &User) -> bool {
+    let Ok(response) = server.router.clone().oneshot(request(user, None)).await;
+    response.status() == 200
 }
 
 fn kind(event: &Event) -> &str {
@@ -283,14 +289,10 @@ async fn a_client_that_reads_nothing_of_its_stream_is_cut_and_holds_up_nobody() 
     );
     client.write_all(head.as_bytes()).await.unwrap();
     let mut alices = Stream::open(&server, &alice, None).await;
-    let is_open = || async {
-        let Ok(response) = server.router.clone().oneshot(request(&bob, None)).await;
-        response.status() == 200
-    };
     let deadline = tokio::time::Instant::now() + PATIENCE;
     let text = "x".repeat(27_000);
     // More than any system takes in for who does not read.
-    while !is_open().await {
+    while !is_open(&server, &bob).await {
         assert!(tokio::time::Instant::now() < deadline, "it is never cut");
         for _ in 0..20 {
             chat.say(&thread, &text).await;
@@ -298,6 +300,86 @@ async fn a_client_that_reads_nothing_of_its_stream_is_cut_and_holds_up_nobody() 
         }
     }
     drop(client);
+}
+
+/// A request for a stream over HTTP/2 by a client that leaves the answer no room at all.
+fn without_window(user: &User) -> Vec<u8> {
+    let frame = |kind: u8, flags: u8, stream: u8, payload: &[u8]| {
+        let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
+        let head = [
+            length[1], length[2], length[3], kind, flags, 0, 0, 0, stream,
+        ];
+        [&head[..], payload].concat()
+    };
+    // HPACK (RFC 7541): a literal with a name of the static table, and no Huffman code.
+    let literal = |name: &[u8], value: &str| {
+        let length = match value.len() {
+            short @ ..127 => vec![u8::try_from(short).unwrap()],
+            long => {
+                let beyond = long - 127;
+                let (low, high) = (beyond % 128, beyond / 128);
+                vec![
+                    127,
+                    u8::try_from(low).unwrap() | 128,
+                    u8::try_from(high).unwrap(),
+                ]
+            }
+        };
+        [name, &length, value.as_bytes()].concat()
+    };
+    let headers = [
+        vec![0x82, 0x86],
+        literal(&[0x04], EVENTS),
+        literal(&[0x01], HOST),
+        literal(&[0x0f, 8], &format!("Bearer {}", user.token)),
+    ];
+    // SETTINGS_INITIAL_WINDOW_SIZE is 0.
+    let settings = frame(4, 0, 0, &[0, 4, 0, 0, 0, 0]);
+    let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
+    [preface, settings, frame(1, 5, 1, &headers.concat())].concat()
+}
+
+#[tokio::test]
+async fn a_stream_whose_client_leaves_it_no_room_ends_with_its_token_too() {
+    let server = TestServer::with(Options {
+        realtime: RealtimeLimits {
+            identities_per_user_max: 1,
+            ..RealtimeLimits::default()
+        },
+        ..Options::default()
+    })
+    .await;
+    let limits = HttpLimits {
+        write_stall_ms: 300,
+        head_timeout_ms: 200,
+        ..HttpLimits::default()
+    };
+    let settings = HttpSettings {
+        limits,
+        ..HttpSettings::default()
+    };
+    let live = Live::with(&server, settings).await;
+    let alice = server.user().await;
+    let mut client = TcpStream::connect(live.address).await.unwrap();
+    client.write_all(&without_window(&alice)).await.unwrap();
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    while is_open(&server, &alice).await {
+        assert!(tokio::time::Instant::now() < deadline, "no stream opens");
+        sleep(Duration::from_millis(10)).await;
+    }
+    // Nothing moves, and it stays open.
+    let mut answer = [0; 1024];
+    let quiet = async { while client.read(&mut answer).await.unwrap() > 0 {} };
+    assert!(timeout(QUIET, quiet).await.is_err(), "cut before its end");
+    server.revoke(&alice).await;
+    let token = server.token(&alice).await;
+    let alice = User { token, ..alice };
+    sleep(Duration::from_millis(900)).await;
+    let mut stream = Stream::open(&server, &alice, None).await;
+    let mut rest = Vec::new();
+    let ended = timeout(PATIENCE, client.read_to_end(&mut rest)).await;
+    assert!(ended.is_ok(), "the connection stays");
+    assert!(stream.is_quiet().await);
 }
 
 #[tokio::test]

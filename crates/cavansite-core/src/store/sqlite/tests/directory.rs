@@ -4,10 +4,11 @@ use std::fs;
 use std::path::Path;
 
 use super::*;
-use crate::model::{AccessKey, Installation};
+use crate::model::{AccessKey, Installation, ThreadChange};
 use crate::secret::Secret;
-use crate::store::IdentityStore;
 use crate::store::sqlite::read_installation;
+use crate::store::sqlite::schema::APPLICATION_ID;
+use crate::store::{EventSource, IdentityStore};
 
 fn refusal(directory: &Path) -> OpenError {
     match SqliteStore::open(options(directory)) {
@@ -115,6 +116,46 @@ async fn a_newer_schema_is_refused_untouched() {
     drop(database);
     let error = refused_untouched(&directory.path().join("data"));
     assert!(matches!(error, OpenError::Newer { found: 99, .. }));
+}
+
+#[tokio::test]
+async fn a_database_of_the_first_schema_is_brought_up_to_date_with_all_that_it_holds() {
+    let directory = TempDir::new().unwrap();
+    let data = directory.path().join("data");
+    fs::create_dir(&data).unwrap();
+    let old = Connection::open(data.join("cavansite.db")).unwrap();
+    old.execute_batch(include_str!(
+        "../../../../migrations/sqlite/0001_initial.sql"
+    ))
+    .unwrap();
+    let sender = user(1);
+    old.execute_batch(&format!(
+        "PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = 1; \
+         INSERT INTO users VALUES (1, '{}', 0, NULL); \
+         INSERT INTO threads VALUES (1, x'{}', 'topic', 5, 1, NULL, NULL, NULL, NULL, NULL); \
+         INSERT INTO participants VALUES (1, 1, 1, 5, NULL, 0, NULL, NULL, NULL, NULL, NULL, NULL, \
+         NULL); \
+         INSERT INTO messages VALUES (1, 1, 5, 5, 1, 5, 1, 1, 0, NULL, NULL, NULL, NULL, NULL, \
+         NULL, 'old');",
+        sender.as_str(),
+        "01".repeat(16)
+    ))
+    .unwrap();
+    drop(old);
+    let store = open(&directory);
+    let thread = ThreadId::from_bytes([1; 16]);
+    assert_eq!(texts(&store, thread).await, ["old"]);
+    let change = ThreadChange {
+        metadata: Some([("key".to_owned(), "value".to_owned())].into()),
+        ..ThreadChange::default()
+    };
+    store.update_thread(&sender, thread, change).await.unwrap();
+    send(&store, thread, "new").await.unwrap();
+    assert_eq!(texts(&store, thread).await, ["new", "old"]);
+    let found = store.get_thread(&sender, thread).await.unwrap();
+    assert_eq!(found.metadata["key"], "value");
+    assert_eq!(store.get_told_through().await.unwrap(), Timestamp::EPOCH);
+    assert_eq!(store.get_issued_through().await.unwrap(), Timestamp::EPOCH);
 }
 
 #[tokio::test]
