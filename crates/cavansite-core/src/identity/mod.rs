@@ -178,8 +178,8 @@ impl IdentityService {
     }
 
     /// Puts a new random access key in a slot. The old one, and the tokens that were issued under
-    /// it, have ended when this returns, and also where nobody waits for that any more. To be called
-    /// on a runtime.
+    /// it, have ended when this returns, and also where nobody waits for that any more. To be
+    /// called on a runtime.
     pub async fn rotate_access_key(&self, slot: KeySlot) -> Result<Arc<Installation>> {
         let mut key = [0; ACCESS_KEY_BYTES];
         self.randomness.fill(&mut key);

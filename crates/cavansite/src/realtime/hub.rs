@@ -4,26 +4,24 @@
 //! Events come in on the store's writer thread after their sync. The hub renders an event once
 //! for each kind of receiver, when one who is to be told is there, and queues it by reference at
 //! each, so that one thread's events stay in order; a connection's task takes them from there.
-//! Waking tasks goes by the thread that they live on: one message to each, however many tasks it
-//! wakes.
 
 use std::cell::OnceCell;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
-use std::thread::{self, ThreadId};
 
 use cavansite_core::clock::Clock;
 use cavansite_core::events::{Audience, Event, EventSink, ThreadEvent};
 use cavansite_core::identity::Session;
 use cavansite_core::model::{Identity, Installation, Timestamp, UserId};
-use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
-use tokio::sync::{Notify, Semaphore, SemaphorePermit};
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::limits::{RESUME_OVERLAP_MS, RESUMES_MAX, RealtimeLimits};
-use super::mailbox::{End, Keeper, Kept, Mailbox, Owed};
+use super::mailbox::{End, Keeper, Kept, Mailbox};
+use super::owed::Owed;
 use super::payload::Payload;
 use super::stream_event::StreamEvent;
+use super::wake::{Woken, Workers};
 use crate::http::Answering;
 
 /// When all mailboxes together keep too much, so much of that is left: a part of it.
@@ -43,7 +41,7 @@ pub struct Hub {
     all_kept: Arc<AtomicUsize>,
     /// Turns at reading the store for a receiver.
     resumes: Semaphore,
-    workers: Mutex<Workers>,
+    workers: Workers,
     serial: AtomicU64,
     started_at: Timestamp,
     /// Up to when the process before had told all.
@@ -86,27 +84,6 @@ pub struct HubOptions {
     pub told_before: Timestamp,
 }
 
-/// The threads that connections live on. What waits in a channel is bounded: a connection is in it
-/// once at the most, until its task has run.
-#[derive(Default)]
-struct Workers {
-    numbers: HashMap<ThreadId, usize>,
-    channels: Vec<UnboundedSender<Vec<Arc<Notify>>>>,
-}
-
-/// Whom to wake, by the thread that they live on.
-#[derive(Default)]
-struct Woken(Vec<Vec<Arc<Notify>>>);
-
-impl Woken {
-    fn add(&mut self, worker: usize, wake: &Arc<Notify>) {
-        if self.0.len() <= worker {
-            self.0.resize_with(worker + 1, Vec::new);
-        }
-        self.0[worker].push(Arc::clone(wake));
-    }
-}
-
 /// An event in the form of one kind of receiver, rendered when the first of them is found.
 struct Rendered<P>(OnceCell<Option<Arc<P>>>);
 
@@ -131,7 +108,7 @@ impl Hub {
             users: RwLock::default(),
             all_kept: Arc::default(),
             resumes: Semaphore::new(RESUMES_MAX),
-            workers: Mutex::default(),
+            workers: Workers::default(),
             serial: AtomicU64::new(1),
             told_before: options.told_before,
             newest_event_ms: AtomicI64::new(0),
@@ -174,7 +151,7 @@ impl Hub {
         epid: &str,
         known_since: Timestamp,
     ) -> Option<(Arc<Mailbox<Payload>>, u64)> {
-        let (serial, worker) = (self.next_serial(), self.worker());
+        let (serial, worker) = (self.next_serial(), self.workers.here());
         // Held until it is attached: nobody lets go of one that is just coming back.
         let mut users = self.users_mut();
         let mailbox = {
@@ -224,7 +201,7 @@ impl Hub {
         owed: Option<Owed>,
         answering: Option<Answering>,
     ) -> Option<(Arc<Mailbox<StreamEvent>>, u64)> {
-        let (serial, worker) = (self.next_serial(), self.worker());
+        let (serial, worker) = (self.next_serial(), self.workers.here());
         let mailbox = {
             let mut users = self.users_mut();
             let streams = &mut users.entry(session.user.clone()).or_default().streams;
@@ -393,7 +370,9 @@ impl Hub {
 
     fn end<P: Kept>(&self, mailbox: &Mailbox<P>, end: End) {
         if let Some(worker) = mailbox.end(end) {
-            self.wake(worker, vec![Arc::clone(&mailbox.wake)]);
+            let mut woken = Woken::default();
+            woken.add(worker, &mailbox.wake);
+            self.workers.wake(woken);
             if !P::COMES_BACK {
                 // The next sweep lets it go, however long its client takes to hear of it.
                 self.expect_end(self.now());
@@ -454,11 +433,7 @@ impl Hub {
         if !owing.is_empty() {
             self.owing().append(&mut owing);
         }
-        for (worker, wakes) in woken.0.into_iter().enumerate() {
-            if !wakes.is_empty() {
-                self.wake(worker, wakes);
-            }
-        }
+        self.workers.wake(woken);
     }
 
     /// All mailboxes together keep too much: those that keep most leave it to the store, until
@@ -534,35 +509,6 @@ impl Hub {
         let now = self.now();
         self.end_if_over(mailbox, now);
         self.expect_end(mailbox.next_end(now));
-    }
-
-    /// The number of the caller's thread, where a task that wakes others is running from now on.
-    fn worker(&self) -> usize {
-        let mut workers = self.workers.lock().unwrap_or_else(PoisonError::into_inner);
-        let thread = thread::current().id();
-        if let Some(number) = workers.numbers.get(&thread) {
-            return *number;
-        }
-        let (channel, mut woken) = unbounded_channel::<Vec<Arc<Notify>>>();
-        tokio::spawn(async move {
-            while let Some(wakes) = woken.recv().await {
-                for wake in wakes {
-                    wake.notify_one();
-                }
-            }
-        });
-        let number = workers.channels.len();
-        workers.channels.push(channel);
-        workers.numbers.insert(thread, number);
-        number
-    }
-
-    fn wake(&self, worker: usize, wakes: Vec<Arc<Notify>>) {
-        let workers = self.workers.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(channel) = workers.channels.get(worker) {
-            // An error: the thread has ended, and its connections with it.
-            let _ = channel.send(wakes);
-        }
     }
 
     fn installation(&self) -> MutexGuard<'_, Installation> {

@@ -29,13 +29,14 @@ pub(super) const FRAMES_PER_TURN: usize = 32;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct RealtimeLimits {
-    /// How long pushes that were not answered are kept for a client to come back, in milliseconds.
+    /// How long pushes that were not answered are kept for a client that has gone to come back, in
+    /// milliseconds.
     pub resume_window_ms: i64,
     /// Pushes kept for one connection identity or event stream, in bytes. Over it the connection
     /// identity's websocket is closed; what was kept is read from the store for the next one.
     pub kept_bytes_max: usize,
-    /// Pushes kept for all of them together, in bytes. Over it those whose clients are gone or slow
-    /// are left to the store.
+    /// Pushes kept for all of them together, in bytes. Over it those for whom most is kept are told
+    /// from the store; who comes back waits until there is room.
     pub kept_bytes_of_all_max: usize,
     /// Pushes sent to a client and not answered, in bytes; further ones wait.
     pub unanswered_bytes_max: usize,

@@ -5,16 +5,17 @@
 //! does not know, the mailbox is owed events from a time on; they are read from the store
 //! (`resume`) once all before them was sent, and only then it takes new ones again.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use cavansite_core::events::{Position, ThreadEvent};
 use cavansite_core::identity::Session;
-use cavansite_core::model::{ThreadId, Timestamp, UserId, Version};
+use cavansite_core::model::{Timestamp, UserId};
 use tokio::sync::Notify;
 
-use super::limits::{RESUME_OVERLAP_MS, RealtimeLimits};
+use super::limits::RealtimeLimits;
+use super::owed::{Backlog, Owed};
 use super::payload::Payload;
 use super::stream_event::StreamEvent;
 use crate::http::Answering;
@@ -92,6 +93,15 @@ pub(super) enum More {
     InStore,
 }
 
+impl More {
+    fn in_store(backlog: Option<&Backlog>) -> Self {
+        match backlog {
+            Some(backlog) if !backlog.is_being_read => Self::InStore,
+            _ => Self::Nothing,
+        }
+    }
+}
+
 /// What comes of adding a push.
 #[derive(Default)]
 pub(super) struct Pushed {
@@ -130,51 +140,6 @@ impl Drop for KeptBytes {
     }
 }
 
-/// What of the store a receiver is owed: all from a version on, but in some threads only what has
-/// a higher one.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Owed {
-    pub(super) since: Timestamp,
-    pub(super) told: Arc<HashMap<ThreadId, Version>>,
-}
-
-impl Owed {
-    /// All from a time on.
-    pub(super) fn since(since: Timestamp) -> Self {
-        Self {
-            since,
-            told: Arc::default(),
-        }
-    }
-
-    /// All from a time on but what of a thread comes up to that place.
-    pub(super) fn since_after(since: Timestamp, told: Position) -> Self {
-        Self {
-            since,
-            told: Arc::new(HashMap::from([(told.thread, told.version)])),
-        }
-    }
-
-    /// Owes an event too. Versions of a thread that is ahead of the clock, or was told of in pages,
-    /// may be above those of what is committed after it elsewhere.
-    fn add(&mut self, position: Position) {
-        let version = position.version;
-        self.since = self.since.min(Timestamp::from_millis(version.0));
-        let told = self.told.get(&position.thread);
-        if told.is_some_and(|told| *told >= version) {
-            let before = Version(version.0.saturating_sub(1));
-            Arc::make_mut(&mut self.told).insert(position.thread, before);
-        }
-    }
-}
-
-struct Backlog {
-    owed: Owed,
-    /// Whether it is being read: new events are kept then, and follow it. Otherwise they are owed
-    /// too: the store has them.
-    is_being_read: bool,
-}
-
 /// The present connection.
 struct Connection {
     serial: u64,
@@ -210,7 +175,7 @@ impl<P: Kept> Mailbox<P> {
                 },
                 next_id: 1,
                 is_listed: owed.is_some(),
-                backlog: owed.map(Backlog::waiting).map(Box::new),
+                backlog: owed.map(Backlog::of).map(Box::new),
                 connection: None,
                 gone_at: Timestamp::from_millis(i64::MAX),
             }),
@@ -356,9 +321,7 @@ impl<P: Kept> Mailbox<P> {
         if connection.end.is_some() || inner.sent < inner.pushes.len() {
             return None;
         }
-        let backlog = inner.backlog.as_mut()?;
-        let begins = !std::mem::replace(&mut backlog.is_being_read, true);
-        begins.then(|| backlog.owed.clone())
+        inner.backlog.as_mut()?.begin_reading()
     }
 
     /// Takes over what was read. `rest`: from when on there is more, if there is; what came
@@ -378,23 +341,12 @@ impl<P: Kept> Mailbox<P> {
             return;
         };
         let mut meanwhile = inner.take_unsent();
-        let told = Arc::make_mut(&mut backlog.owed.told);
         for payload in read {
-            if let Some(Position {
-                thread, version, ..
-            }) = payload.position()
-            {
-                let newest = told.entry(thread).or_insert(version);
-                *newest = version.max(*newest);
-            }
+            backlog.tell(payload.position());
             inner.append(payload);
         }
         if let Some(rest) = rest {
-            // What is committed from now on has no version before the clock, but where that steps.
-            let relevant = now.plus_millis(-RESUME_OVERLAP_MS).as_millis();
-            told.retain(|_, version| version.0 >= relevant);
-            backlog.owed.since = rest;
-            backlog.is_being_read = false;
+            backlog.go_on(rest, now);
             for push in meanwhile {
                 backlog.add(push.payload.position());
             }
@@ -404,7 +356,7 @@ impl<P: Kept> Mailbox<P> {
         // What came meanwhile may have been read too.
         meanwhile.retain(|push| {
             let position = push.payload.position();
-            position.is_none_or(|at| told.get(&at.thread).is_none_or(|told| at.version > *told))
+            position.is_none_or(|at| !backlog.has_told(at.thread, at.version))
         });
         for push in meanwhile {
             inner.append(push.payload);
@@ -481,7 +433,7 @@ impl Mailbox<Payload> {
         }
         let all_sent = inner.sent == inner.pushes.len();
         let more = if all_sent {
-            more_in_store(inner.backlog.as_deref())
+            More::in_store(inner.backlog.as_deref())
         } else if bytes >= batch_bytes {
             More::Kept
         } else {
@@ -512,7 +464,7 @@ impl Mailbox<StreamEvent> {
             push.payload.write_for(self.user.as_str(), &mut text);
         }
         let more = if inner.pushes.is_empty() {
-            more_in_store(inner.backlog.as_deref())
+            More::in_store(inner.backlog.as_deref())
         } else {
             More::Kept
         };
@@ -532,7 +484,7 @@ impl<P: Kept> Inner<P> {
             .iter()
             .filter_map(|push| push.payload.position());
         let kept = positions.map(|position| position.at);
-        let in_store = self.backlog.iter().map(|backlog| backlog.owed.since);
+        let in_store = self.backlog.iter().map(|backlog| backlog.since());
         kept.chain(in_store).min()
     }
 
@@ -595,9 +547,8 @@ impl<P: Kept> Inner<P> {
         for push in &self.pushes {
             if let Some(position) = push.payload.position() {
                 let since = Timestamp::from_millis(position.version.0);
-                let owed =
-                    backlog.get_or_insert_with(|| Box::new(Backlog::waiting(Owed::since(since))));
-                owed.add(Some(position));
+                let new = || Box::new(Backlog::of(Owed::since(since)));
+                backlog.get_or_insert_with(new).add(Some(position));
             }
         }
         if let Some(backlog) = &mut backlog {
@@ -627,27 +578,5 @@ impl<P: Kept> Inner<P> {
         let connection = self.connection.as_mut()?;
         let asleep = !std::mem::replace(&mut connection.is_awake, true);
         asleep.then_some(connection.worker)
-    }
-}
-
-fn more_in_store(backlog: Option<&Backlog>) -> More {
-    match backlog {
-        Some(backlog) if !backlog.is_being_read => More::InStore,
-        _ => More::Nothing,
-    }
-}
-
-impl Backlog {
-    fn waiting(owed: Owed) -> Self {
-        Self {
-            owed,
-            is_being_read: false,
-        }
-    }
-
-    fn add(&mut self, position: Option<Position>) {
-        if let Some(position) = position {
-            self.owed.add(position);
-        }
     }
 }

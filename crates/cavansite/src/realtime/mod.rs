@@ -9,6 +9,7 @@ mod fault;
 mod hub;
 mod limits;
 mod mailbox;
+mod owed;
 mod payload;
 mod resume;
 mod seal;
@@ -17,6 +18,7 @@ mod stream;
 mod stream_event;
 #[cfg(test)]
 mod tests;
+mod wake;
 mod websocket;
 
 use std::sync::Arc;

@@ -12,9 +12,9 @@ use super::limits::{RESUME_PAGE, RESUME_PAUSE};
 use super::mailbox::{Kept, Mailbox};
 
 /// Reads a piece of what a receiver is owed into its mailbox, from `window_ms` ago on; says whether
-/// it did. To be called again until it does not, each time when all that the mailbox holds was sent.
-/// Where too many are at it, or the mailboxes keep too much, the receiver is woken later to try
-/// again.
+/// it did. To be called again until it does not, each time when all that the mailbox holds was
+/// sent. Where too many are at it, or the mailboxes keep too much, the receiver is woken later to
+/// try again.
 pub(super) async fn catch_up<P: Kept>(
     hub: &Hub,
     store: &dyn Store,

@@ -15,7 +15,8 @@ use tokio::time::{Instant, Sleep, sleep};
 
 use super::hub::Hub;
 use super::limits::RESUME_OVERLAP_MS;
-use super::mailbox::{End, Mailbox, More, Owed};
+use super::mailbox::{End, Mailbox, More};
+use super::owed::Owed;
 use super::resume;
 use super::stream_event::{EventId, StreamEvent};
 use crate::http::Lease;

@@ -17,7 +17,8 @@ use uuid::Uuid;
 
 use super::hub::{Hub, HubOptions};
 use super::limits::RealtimeLimits;
-use super::mailbox::{End, Keeper as _, Kept as _, Mailbox, Owed};
+use super::mailbox::{End, Keeper as _, Kept as _, Mailbox};
+use super::owed::Owed;
 use super::resume::catch_up;
 use super::stream_event::StreamEvent;
 

@@ -19,6 +19,7 @@ use super::{Shared, SqliteStore};
 use crate::chat::input::check_metadata_size;
 use crate::error::{Error, Result};
 use crate::events::{Audience, Change};
+use crate::limits::Limits;
 use crate::model::{
     MessageContent, MessageId, Metadata, NewThread, Participant, Thread, ThreadChange, ThreadId,
     ThreadSummary, UserId,
@@ -199,16 +200,7 @@ fn update(
     let Batch { threads, tx } = batch;
     let state = threads.present(tx, thread, caller)?;
     let mut record = ThreadRecord::clone(&state.record);
-    let to = &mut record.thread;
-    let topic = change.topic.filter(|topic| *topic != to.topic);
-    if let Some(topic) = &topic {
-        to.topic.clone_from(topic);
-    }
-    if let Some(pairs) = change.metadata {
-        merge(&mut to.metadata, pairs);
-        check_metadata_size(&to.metadata, tx.limits)?;
-    }
-    to.retention = change.retention.or(to.retention);
+    let topic = apply(change, &mut record.thread, tx.limits)?;
     if record.thread == state.record.thread {
         return Ok(());
     }
@@ -260,6 +252,20 @@ fn update(
     };
     tx.publish(thread, publication);
     Ok(())
+}
+
+/// Makes a change of a thread; returns the topic where it is another then.
+fn apply(change: ThreadChange, to: &mut Thread, limits: &Limits) -> Result<Option<String>> {
+    let topic = change.topic.filter(|topic| *topic != to.topic);
+    if let Some(topic) = &topic {
+        to.topic.clone_from(topic);
+    }
+    if let Some(pairs) = change.metadata {
+        merge(&mut to.metadata, pairs);
+        check_metadata_size(&to.metadata, limits)?;
+    }
+    to.retention = change.retention.or(to.retention);
+    Ok(topic)
 }
 
 fn delete(batch: &mut Batch<'_>, caller: &UserId, thread: ThreadId) -> Outcome<()> {
