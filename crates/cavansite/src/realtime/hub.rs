@@ -24,8 +24,11 @@ use super::stream_event::StreamEvent;
 use super::wake::{Woken, Workers};
 use crate::http::Answering;
 
-/// When all mailboxes together keep too much, so much of that is left: a part of it.
+/// When all mailboxes together keep too much, this part of what they may is made free.
 const RELIEVED_SHARE: usize = 8;
+/// When they keep too much for so long, though nothing new comes, in milliseconds: those who have
+/// come back and do not take what was read for them keep others from coming back.
+const FULL_MS_MAX: i64 = 10_000;
 
 /// Where events come in and connections are known.
 pub struct Hub {
@@ -39,6 +42,8 @@ pub struct Hub {
     users: RwLock<HashMap<UserId, Receivers>>,
     /// What all mailboxes keep, in bytes.
     all_kept: Arc<AtomicUsize>,
+    /// Since when that has been too much, in milliseconds; `i64::MAX` while it is not.
+    full_since_ms: AtomicI64,
     /// Turns at reading the store for a receiver.
     resumes: Semaphore,
     workers: Workers,
@@ -107,6 +112,7 @@ impl Hub {
             installation: Mutex::new(options.installation),
             users: RwLock::default(),
             all_kept: Arc::default(),
+            full_since_ms: AtomicI64::new(i64::MAX),
             resumes: Semaphore::new(RESUMES_MAX),
             workers: Workers::default(),
             serial: AtomicU64::new(1),
@@ -124,8 +130,11 @@ impl Hub {
 
     /// A turn at reading the store for a receiver, if one is free and what is read has room.
     pub(super) fn turn_to_resume(&self) -> Option<SemaphorePermit<'_>> {
-        let has_room = self.kept_bytes() <= self.limits.kept_bytes_of_all_max;
-        has_room.then(|| self.resumes.try_acquire().ok())?
+        (!self.is_full()).then(|| self.resumes.try_acquire().ok())?
+    }
+
+    fn is_full(&self) -> bool {
+        self.kept_bytes() > self.limits.kept_bytes_of_all_max
     }
 
     /// What all mailboxes keep, in bytes.
@@ -286,6 +295,7 @@ impl Hub {
     /// streams that have ended. Looks at nobody before somebody's end has come.
     pub(super) fn sweep(&self) {
         let now = self.now();
+        self.relieve_if_stuck(now);
         if self.next_end_ms.load(Ordering::SeqCst) > now.as_millis() {
             return;
         }
@@ -326,8 +336,10 @@ impl Hub {
 
     /// Up to when all identities have got all events, where that is to be recorded.
     pub(super) fn told_through(&self) -> Option<Timestamp> {
-        // First of all: what comes after is not in the mailboxes that are looked at.
-        let newest = self.newest_event_ms.load(Ordering::SeqCst);
+        // First of all: what comes after is not in the mailboxes that are looked at. The times of a
+        // thread may be ahead of a clock that was set back, and other threads' behind them.
+        let now = self.now().as_millis();
+        let newest = self.newest_event_ms.load(Ordering::SeqCst).min(now);
         let mut owed: Option<Timestamp> = None;
         self.owing().retain(|mailbox| {
             let since = mailbox.owed_since_or_unlist();
@@ -426,7 +438,7 @@ impl Hub {
                 }
             }
         });
-        if self.kept_bytes() > self.limits.kept_bytes_of_all_max {
+        if self.is_full() {
             self.relieve(&users, &mut woken);
         }
         drop(users);
@@ -434,6 +446,17 @@ impl Hub {
             self.owing().append(&mut owing);
         }
         self.workers.wake(woken);
+    }
+
+    fn relieve_if_stuck(&self, now: Timestamp) {
+        let now = now.as_millis();
+        if !self.is_full() {
+            self.full_since_ms.store(i64::MAX, Ordering::Relaxed);
+        } else if self.full_since_ms.fetch_min(now, Ordering::Relaxed) <= now - FULL_MS_MAX {
+            let mut woken = Woken::default();
+            self.relieve(&self.users(), &mut woken);
+            self.workers.wake(woken);
+        }
     }
 
     /// All mailboxes together keep too much: those that keep most leave it to the store, until

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 
 use cavansite_core::clock::Clock;
 use cavansite_core::events::{EventKind, EventSink, ThreadEvent};
@@ -26,11 +26,13 @@ const NOW: Timestamp = Timestamp::from_millis(1_600_000_000_000);
 const A_DAY_MS: i64 = 24 * 60 * 60 * 1000;
 const SERIAL: u64 = 1;
 
-struct Standing;
+/// A clock that stands until it is moved by so many milliseconds.
+#[derive(Default)]
+struct TestClock(AtomicI64);
 
-impl Clock for Standing {
+impl Clock for TestClock {
     fn now(&self) -> Timestamp {
-        NOW
+        at(self.0.load(Ordering::SeqCst))
     }
 }
 
@@ -173,6 +175,7 @@ fn what_is_left_to_the_store_is_owed_though_its_thread_was_told_of() {
 struct World {
     hub: Arc<Hub>,
     store: SqliteStore,
+    clock: Arc<TestClock>,
     _directory: TempDir,
 }
 
@@ -181,15 +184,16 @@ const ALL_MAX: usize = 100_000;
 impl World {
     async fn new() -> Self {
         let directory = TempDir::new().unwrap();
+        let clock = Arc::new(TestClock::default());
         let store = SqliteStore::open(SqliteOptions {
             directory: directory.path().join("data"),
             durability: Durability::None,
             limits: Limits::default(),
-            clock: Arc::new(Standing),
+            clock: Arc::clone(&clock) as Arc<dyn Clock>,
         })
         .unwrap();
         let hub = Arc::new(Hub::new(HubOptions {
-            clock: Arc::new(Standing),
+            clock: Arc::clone(&clock) as Arc<dyn Clock>,
             limits: RealtimeLimits {
                 kept_bytes_max: 60_000,
                 kept_bytes_of_all_max: ALL_MAX,
@@ -218,6 +222,7 @@ impl World {
         Self {
             hub,
             store,
+            clock,
             _directory: directory,
         }
     }
@@ -275,7 +280,7 @@ async fn who_comes_back_waits_while_all_keep_too_much_and_goes_on_then() {
         world.say("x".repeat(1_000)).await;
     }
     let owed = || Some(Owed::since(Timestamp::EPOCH));
-    let mut streams: Vec<_> = (0..20)
+    let streams: Vec<_> = (0..20)
         .map(|_| hub.open_stream(session(2), owed(), None).unwrap())
         .collect();
     let read = async |(mailbox, serial): &(Arc<Mailbox<StreamEvent>>, u64)| {
@@ -290,17 +295,23 @@ async fn who_comes_back_waits_while_all_keep_too_much_and_goes_on_then() {
         assert!(hub.kept_bytes() <= ALL_MAX + 32_000);
     }
     assert!((3..=6).contains(&have_read), "{have_read} have read");
-    // Each gets all, in its turn.
-    while !streams.is_empty() {
-        let mut left = Vec::new();
-        for stream in streams {
-            let (mailbox, serial) = &stream;
-            mailbox.take(*serial, usize::MAX).unwrap();
-            if read(&stream).await || mailbox.owed_since_or_unlist().is_some() {
-                left.push(stream);
-            }
+    // Those who have read and do not take it make room when others have waited for long.
+    hub.sweep();
+    assert!(!read(&streams[19]).await);
+    world.clock.0.fetch_add(10_000, Ordering::SeqCst);
+    hub.sweep();
+    assert!(read(&streams[19]).await);
+    // Each gets all, in its turn, and where it was left out once more.
+    let mut told = [0; 20];
+    for _ in 0..50 {
+        for (stream, told) in streams.iter().zip(&mut told) {
+            let (mailbox, serial) = stream;
+            let (text, _) = mailbox.take(*serial, usize::MAX).unwrap();
+            *told += text.matches("data:").count();
+            read(stream).await;
         }
-        streams = left;
     }
+    // A hundred messages, and the making of the thread.
+    assert_eq!(told, [101; 20]);
     assert_eq!(hub.kept_bytes(), 0);
 }
