@@ -129,6 +129,8 @@ fn what_comes_behind_a_page_that_is_being_read_or_was_is_owed_from_there_on() {
             mailbox.finish_reading(SERIAL, vec![message(1, 200)], Some(at(201)), NOW);
         }
         send_all(&mailbox);
+        assert_eq!(mailbox.begin_reading(SERIAL).unwrap().since, at(5));
+        mailbox.fail_reading(SERIAL);
         // And after it, before the next one.
         push(&mailbox, &message(3, 3));
         push(&mailbox, &message(4, 300));

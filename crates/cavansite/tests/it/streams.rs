@@ -351,7 +351,7 @@ async fn a_stream_whose_client_leaves_it_no_room_ends_with_its_token_too() {
     })
     .await;
     let limits = HttpLimits {
-        write_stall_ms: 300,
+        write_stall_ms: 3_000,
         head_timeout_ms: 200,
         ..HttpLimits::default()
     };
