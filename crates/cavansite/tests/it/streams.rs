@@ -87,7 +87,8 @@ impl Stream {
     }
 
     async fn event(&mut self) -> Event {
-        self.next().await.unwrap()
+        // Comments come all the time.
+        timeout(PATIENCE, self.next()).await.unwrap().unwrap()
     }
 
     async fn bodies(&mut self, count: usize) -> Vec<Value> {
