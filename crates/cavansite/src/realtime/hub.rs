@@ -406,7 +406,7 @@ impl Hub {
         if users.is_empty() {
             return;
         }
-        let about = event.about();
+        let (now, about) = (self.now(), event.about());
         let push = Rendered::<Payload>(OnceCell::new());
         let text = Rendered::<StreamEvent>(OnceCell::new());
         let mut woken = Woken::default();
@@ -422,7 +422,7 @@ impl Hub {
                 let Some(push) = push.get(event, &self.source) else {
                     continue;
                 };
-                let pushed = mailbox.push(push, &self.limits);
+                let pushed = mailbox.push(push, now, &self.limits);
                 if pushed.owes_anew {
                     owing.push(Arc::clone(mailbox));
                 }
@@ -432,7 +432,7 @@ impl Hub {
             }
             for stream in &receivers.streams {
                 if let Some(text) = text.get(event, &self.source)
-                    && let Some(worker) = stream.push(text, &self.limits).wake
+                    && let Some(worker) = stream.push(text, now, &self.limits).wake
                 {
                     woken.add(worker, &stream.wake);
                 }

@@ -114,6 +114,7 @@ pub(super) struct Pushed {
 struct Push<P> {
     id: u64,
     payload: Arc<P>,
+    at: Timestamp,
 }
 
 /// What a mailbox keeps, in bytes, counted among what all of them keep.
@@ -257,8 +258,9 @@ impl<P: Kept> Mailbox<P> {
     }
 
     /// Adds a push.
-    pub(super) fn push(&self, payload: &Arc<P>, limits: &RealtimeLimits) -> Pushed {
+    pub(super) fn push(&self, payload: &Arc<P>, now: Timestamp, limits: &RealtimeLimits) -> Pushed {
         let mut inner = self.lock();
+        inner.forget_unanswered(now.plus_millis(-limits.resume_window_ms));
         if let Some(backlog) = &mut inner.backlog
             && !backlog.is_being_read
         {
@@ -266,7 +268,7 @@ impl<P: Kept> Mailbox<P> {
             return Pushed::default();
         }
         let owes_anew = !std::mem::replace(&mut inner.is_listed, true);
-        inner.append(Arc::clone(payload));
+        inner.append(Arc::clone(payload), now);
         let wake = if inner.bytes.own > limits.kept_bytes_max {
             inner.leave_to_store()
         } else {
@@ -343,7 +345,7 @@ impl<P: Kept> Mailbox<P> {
         let mut meanwhile = inner.take_unsent();
         for payload in read {
             backlog.tell(payload.position());
-            inner.append(payload);
+            inner.append(payload, now);
         }
         if let Some(rest) = rest {
             backlog.go_on(rest, now);
@@ -359,7 +361,7 @@ impl<P: Kept> Mailbox<P> {
             position.is_none_or(|at| !backlog.has_told(at.thread, at.version))
         });
         for push in meanwhile {
-            inner.append(push.payload);
+            inner.append(push.payload, push.at);
         }
     }
 
@@ -488,11 +490,11 @@ impl<P: Kept> Inner<P> {
         kept.chain(in_store).min()
     }
 
-    fn append(&mut self, payload: Arc<P>) {
+    fn append(&mut self, payload: Arc<P>, at: Timestamp) {
         let id = self.next_id;
         self.next_id += 1;
         self.bytes.add(payload.bytes());
-        self.pushes.push_back(Push { id, payload });
+        self.pushes.push_back(Push { id, payload, at });
     }
 
     /// Takes out what was not sent yet.
@@ -512,6 +514,14 @@ impl<P: Kept> Inner<P> {
                 self.sent -= 1;
                 self.sent_bytes -= bytes;
             }
+        }
+    }
+
+    /// Drops what came before that time, was sent and never answered: who does not answer is told
+    /// no more of it again. What was not sent stays, however long its receiver takes.
+    fn forget_unanswered(&mut self, before: Timestamp) {
+        while self.sent > 0 && self.pushes.front().is_some_and(|push| push.at < before) {
+            self.remove(0);
         }
     }
 

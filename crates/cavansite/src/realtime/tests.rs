@@ -105,7 +105,7 @@ fn stream(owed: Option<Owed>) -> Mailbox<StreamEvent> {
 }
 
 fn push(mailbox: &Mailbox<StreamEvent>, event: &Arc<StreamEvent>) {
-    mailbox.push(event, &RealtimeLimits::default());
+    mailbox.push(event, NOW, &RealtimeLimits::default());
 }
 
 fn send_all(mailbox: &Mailbox<StreamEvent>) -> String {
@@ -316,4 +316,22 @@ async fn who_comes_back_waits_while_all_keep_too_much_and_goes_on_then() {
     // A hundred messages, and the making of the thread.
     assert_eq!(told, [101; 20]);
     assert_eq!(hub.kept_bytes(), 0);
+}
+
+#[tokio::test]
+async fn what_was_sent_and_never_answered_is_not_told_again_after_the_window_and_the_rest_is() {
+    let world = World::new().await;
+    let hub = &world.hub;
+    let (mailbox, serial) = hub.connect(session(1), "a", NOW).unwrap();
+    let take = |serial| mailbox.take(serial, &[], 1, hub.limits()).unwrap().frames;
+    world.say("sent".to_owned()).await;
+    world.say("unsent".to_owned()).await;
+    assert!(take(serial)[0].contains("\\\"sent\\\""));
+    let window_ms = hub.limits().resume_window_ms;
+    world.clock.0.fetch_add(window_ms + 1, Ordering::SeqCst);
+    world.say("later".to_owned()).await;
+    let (_, serial) = hub.connect(session(1), "a", NOW).unwrap();
+    assert!(take(serial)[0].contains("unsent"));
+    assert!(take(serial)[0].contains("later"));
+    assert!(take(serial).is_empty());
 }
