@@ -58,8 +58,8 @@ pub(super) struct Device {
     pub(super) epid: String,
     /// What it was told, by thread.
     pub(super) told: RefCell<HashMap<usize, Vec<Told>>>,
-    /// The newest version of each thread that the present connection brought.
-    newest: RefCell<HashMap<usize, u64>>,
+    /// When what it was told last had happened, or when it was connected, in milliseconds.
+    newest: Cell<u64>,
     /// From when on it is to be told everything, in milliseconds.
     pub(super) since: Cell<Option<u64>>,
     /// It has stopped and does not come back.
@@ -97,7 +97,7 @@ impl Device {
             temper,
             epid,
             told: RefCell::default(),
-            newest: RefCell::default(),
+            newest: Cell::default(),
             since: Cell::new(None),
             has_stopped: Cell::new(false),
             is_connected: Cell::new(false),
@@ -124,7 +124,7 @@ impl Device {
     pub(super) fn connected(&self) {
         let now = now_ms();
         self.is_connected.set(true);
-        self.newest.borrow_mut().clear();
+        self.newest.set(now_ms());
         if self.since.get().is_none() {
             self.since.set(Some(now));
         }
@@ -146,6 +146,11 @@ impl Device {
         self.behind_since.set(self.behind_since.get().or(Some(at)));
     }
 
+    /// It hears that what was for it after what it has is told from the store.
+    pub(super) fn overflowed(&self) {
+        self.fell_behind(self.newest.get().saturating_sub(UNREAD_MS));
+    }
+
     /// What it misses now is not owed to it: nobody knows what it has.
     pub(super) fn begin_anew(&self) {
         self.since.set(None);
@@ -157,12 +162,8 @@ impl Device {
     pub(super) fn tell(&self, world: &World, thread: usize, told: Told) {
         count(&world.counts.told);
         let now = now_ms();
-        if self.kind == Kind::Stream && told.what.is_stored() {
-            let before = self.newest.borrow_mut().insert(thread, told.version);
-            if before.is_some_and(|before| before > told.version) {
-                count(&world.counts.caught_up);
-                self.fell_behind(told.version.min(now).saturating_sub(UNREAD_MS));
-            }
+        if told.what.is_stored() {
+            self.newest.set(told.version.min(now));
         }
         if told.what.is_stored()
             && told.version + FRESH_MS > now

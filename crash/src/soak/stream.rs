@@ -111,6 +111,9 @@ fn take(world: &World, device: &Device, block: &str, last: &mut Option<String>) 
     for line in block.lines() {
         if line.starts_with(": connected") {
             device.connected();
+        } else if line.starts_with(": more waited") {
+            count(&world.counts.caught_up);
+            device.overflowed();
         } else if let Some(id) = line.strip_prefix("id: ") {
             *last = Some(id.to_owned());
         } else if let Some(data) = line.strip_prefix("data: ") {

@@ -17,7 +17,7 @@ use tokio::sync::Notify;
 use super::limits::RealtimeLimits;
 use super::owed::{Backlog, Owed};
 use super::payload::Payload;
-use super::stream_event::StreamEvent;
+use super::stream_event::{OVERFLOW_COMMENT, StreamEvent};
 use crate::http::Answering;
 
 /// An event as a kind of receiver gets it.
@@ -75,6 +75,8 @@ struct Inner<P> {
     gone_at: Timestamp,
     /// Whether the hub has it among those who may not have got all.
     is_listed: bool,
+    /// Whether its receiver is to hear that more waited than is kept.
+    has_overflowed: bool,
 }
 
 /// What is to be sent now over a websocket.
@@ -176,6 +178,7 @@ impl<P: Kept> Mailbox<P> {
                 },
                 next_id: 1,
                 is_listed: owed.is_some(),
+                has_overflowed: false,
                 backlog: owed.map(Backlog::of).map(Box::new),
                 connection: None,
                 gone_at: Timestamp::from_millis(i64::MAX),
@@ -459,6 +462,9 @@ impl Mailbox<StreamEvent> {
             return Err(end);
         }
         let mut text = String::new();
+        if std::mem::take(&mut inner.has_overflowed) {
+            text.push_str(OVERFLOW_COMMENT);
+        }
         while text.len() < batch_bytes
             && let Some(push) = inner.pushes.pop_front()
         {
@@ -565,6 +571,7 @@ impl<P: Kept> Inner<P> {
             backlog.is_being_read = false;
         }
         self.backlog = backlog;
+        self.has_overflowed = true;
         self.clear();
         if P::COMES_BACK {
             self.end(End::Overflow)

@@ -18,6 +18,10 @@ use super::mailbox::Kept;
 /// Stands for the receiver's id until the event is written; no JSON has it.
 const RECEIVER: char = '\0';
 
+/// What a stream says between what was kept and what is read from the store because more came.
+pub(super) const OVERFLOW_COMMENT: &str =
+    ": more waited than is kept; what follows is read from the store\n\n";
+
 /// An event as streams carry it, but for the receiver's id.
 pub(super) struct StreamEvent {
     text: String,

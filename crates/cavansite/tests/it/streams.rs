@@ -23,6 +23,8 @@ const EVENTS: &str = "/cavansite/v1/events";
 struct Stream {
     body: Body,
     text: String,
+    /// How often it was said that more waited than is kept.
+    overflows: usize,
 }
 
 /// An event of a stream.
@@ -50,6 +52,7 @@ impl Stream {
         let mut stream = Self {
             body: response.into_body(),
             text: String::new(),
+            overflows: 0,
         };
         let greeting = stream.block().await.unwrap();
         assert!(greeting.starts_with(": connected"), "{greeting}");
@@ -73,6 +76,7 @@ impl Stream {
     async fn next(&mut self) -> Option<Event> {
         loop {
             let block = self.block().await?;
+            self.overflows += usize::from(block.starts_with(": more waited than is kept"));
             let field = |name: &str| {
                 let mut lines = block.lines();
                 lines.find_map(|line| line.strip_prefix(name).map(str::to_owned))
@@ -259,6 +263,7 @@ async fn a_stream_whose_client_reads_slowly_misses_nothing() {
         server.clock.advance_ms(1);
     }
     assert_eq!(stream.bodies(80).await, texts);
+    assert_eq!(stream.overflows, 1);
     assert!(stream.is_quiet().await);
 }
 
