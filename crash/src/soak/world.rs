@@ -105,7 +105,8 @@ pub(super) struct Counts {
     pub(super) cuts: Cell<usize>,
     pub(super) stalls: Cell<usize>,
     pub(super) overflows: Cell<usize>,
-    /// Times that a stream said that more waited for it than is kept, which was read from the store.
+    /// Times that a stream said that more waited for it than is kept, which was read from the
+    /// store.
     pub(super) caught_up: Cell<usize>,
     pub(super) replaced: Cell<usize>,
     pub(super) new_identities: Cell<usize>,
