@@ -156,7 +156,11 @@ impl IdentityService {
     pub async fn revoke_tokens(&self, raw_id: &str, valid_from: Option<Timestamp>) -> Result<()> {
         let identity = self.get_identity(raw_id).await?;
         let newest_issued = Timestamp::from_millis(self.newest_issued_ms.load(Ordering::SeqCst));
-        let so_far = self.clock.now().max(newest_issued);
+        let now = self.clock.now();
+        let so_far = now.max(newest_issued);
+        // Where a revocation before reached ahead of the clock, so do the tokens issued since.
+        let is_ahead = identity.valid_from > now;
+        let valid_from = valid_from.filter(|_| !is_ahead);
         let valid_from = valid_from.map_or(so_far, |time| time.min(so_far));
         self.store.revoke_tokens(&identity.id, valid_from).await
     }

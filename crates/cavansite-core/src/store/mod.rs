@@ -75,8 +75,8 @@ pub struct EventPage {
     pub told: Arc<HashMap<ThreadId, Version>>,
     /// How many changes at the most, but for those that share the last one's version.
     pub limit: usize,
-    /// What messages may say on it together, in bytes: it ends with the version with which they
-    /// say more.
+    /// What its events may take in memory together, in bytes, roughly: it ends with the version
+    /// with which they take more.
     pub bytes: usize,
 }
 

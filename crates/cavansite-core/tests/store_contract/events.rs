@@ -22,6 +22,8 @@ contract!(
     what_was_told_of_a_thread_is_left_out_of_a_page_that_begins_before_it,
     metadata_and_policies_are_told_as_they_are_now_with_the_version_of_their_change,
     who_was_removed_is_told_no_metadata_and_policies_of_later,
+    what_followed_a_removal_takes_no_place_on_a_page,
+    a_page_is_bounded_by_the_people_that_it_names_too,
     the_time_up_to_which_all_was_told_is_kept,
     a_user_without_threads_is_told_nothing,
 );
@@ -497,6 +499,48 @@ async fn who_was_removed_is_told_no_metadata_and_policies_of_later(world: World)
     assert_eq!(told.len(), 3, "{told:?}");
     let text = format!("{told:?}");
     assert!(!text.contains("secret") && !text.contains("77"), "{text}");
+}
+
+async fn what_followed_a_removal_takes_no_place_on_a_page(world: World) {
+    let (left, other) = (
+        world.thread(1, &[1, 2]).await,
+        world.thread(2, &[1, 2]).await,
+    );
+    let edited = world.send(1, left, "before").await.unwrap();
+    world.remove(1, left, 2).await;
+    for number in 0..20 {
+        world.send(1, left, &number.to_string()).await.unwrap();
+    }
+    let store = world.store();
+    store
+        .update_message(&user(1), left, edited, edit("after"))
+        .await
+        .unwrap();
+    world.pass(1000);
+    world.send(1, other, "last").await.unwrap();
+    let page = EventPage {
+        limit: 6,
+        ..all_since(Timestamp::EPOCH)
+    };
+    // Both were made, with two messages each, one was left, and the last message.
+    let (told, rest) = list(&world, 2, page).await;
+    assert_eq!((told.len(), rest), (4, None), "{told:?}");
+}
+
+async fn a_page_is_bounded_by_the_people_that_it_names_too(world: World) {
+    let people: Vec<_> = (1..=100).collect();
+    for number in 1..=10 {
+        world.thread(number, &people).await;
+        world.pass(10);
+    }
+    let page = EventPage {
+        bytes: 50_000,
+        ..all_since(Timestamp::EPOCH)
+    };
+    let (told, rest) = list(&world, 2, page).await;
+    assert!((1..=5).contains(&told.len()), "{} events", told.len());
+    assert!(rest.is_some());
+    assert_eq!(in_pages(&world, 2, 1000, 50_000).await.len(), 10);
 }
 
 async fn the_time_up_to_which_all_was_told_is_kept(mut world: World) {

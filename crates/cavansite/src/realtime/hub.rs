@@ -175,7 +175,10 @@ impl Hub {
                     mailboxes.remove(lost).clear();
                 }
                 let user = session.user.clone();
+                // Once for all: who is told slowly is told all of it.
+                let earliest = self.now().plus_millis(-self.limits.resume_window_ms);
                 let owed = self.owed_since(known_since).map(Owed::since);
+                let owed = owed.map(|owed| owed.not_before(earliest));
                 let is_owed = owed.is_some();
                 let new = Mailbox::new(user, epid.to_owned(), owed, &self.all_kept);
                 let new = Arc::new(new);

@@ -10,7 +10,7 @@ pub(super) const RESUME_OVERLAP_MS: i64 = 2_000;
 
 /// Receivers for whom the store is read at the same time: when all clients of a server come back at
 /// once, requests find readers too.
-pub(super) const RESUMES_MAX: usize = 8;
+pub(super) const RESUMES_MAX: usize = 3;
 
 /// How long a receiver waits for its turn at that before it asks again.
 pub(super) const RESUME_PAUSE: Duration = Duration::from_millis(200);

@@ -6,14 +6,16 @@
 //! (`resume`) once all before them was sent, and only then it takes new ones again.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use cavansite_core::events::{Position, ThreadEvent};
 use cavansite_core::identity::Session;
 use cavansite_core::model::{Timestamp, UserId};
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
+use super::kept::KeptBytes;
 use super::limits::RealtimeLimits;
 use super::owed::{Backlog, Owed};
 use super::payload::Payload;
@@ -119,30 +121,6 @@ struct Push<P> {
     at: Timestamp,
 }
 
-/// What a mailbox keeps, in bytes, counted among what all of them keep.
-struct KeptBytes {
-    own: usize,
-    all: Arc<AtomicUsize>,
-}
-
-impl KeptBytes {
-    fn add(&mut self, bytes: usize) {
-        self.own += bytes;
-        self.all.fetch_add(bytes, Ordering::Relaxed);
-    }
-
-    fn subtract(&mut self, bytes: usize) {
-        self.own -= bytes;
-        self.all.fetch_sub(bytes, Ordering::Relaxed);
-    }
-}
-
-impl Drop for KeptBytes {
-    fn drop(&mut self) {
-        self.subtract(self.own);
-    }
-}
-
 /// The present connection.
 struct Connection {
     serial: u64,
@@ -172,10 +150,7 @@ impl<P: Kept> Mailbox<P> {
                 pushes: VecDeque::new(),
                 sent: 0,
                 sent_bytes: 0,
-                bytes: KeptBytes {
-                    own: 0,
-                    all: Arc::clone(all_kept),
-                },
+                bytes: KeptBytes::none_of(all_kept),
                 next_id: 1,
                 is_listed: owed.is_some(),
                 has_overflowed: false,
@@ -272,7 +247,7 @@ impl<P: Kept> Mailbox<P> {
         }
         let owes_anew = !std::mem::replace(&mut inner.is_listed, true);
         inner.append(Arc::clone(payload), now);
-        let wake = if inner.bytes.own > limits.kept_bytes_max {
+        let wake = if inner.bytes.own() > limits.kept_bytes_max {
             inner.leave_to_store()
         } else {
             inner.wake()
@@ -368,11 +343,14 @@ impl<P: Kept> Mailbox<P> {
         }
     }
 
-    /// The store could not be read: it is to be tried again.
-    pub(super) fn fail_reading(&self, serial: u64) {
+    /// The store cannot be read now: it is to be tried again, and not before a time that is given.
+    pub(super) fn fail_reading(&self, serial: u64, not_before: Option<Instant>) {
         let mut inner = self.lock();
         if inner.present(serial).is_some() {
             inner.give_up_reading();
+            if let Some(backlog) = &mut inner.backlog {
+                backlog.put_off_until = not_before;
+            }
         }
     }
 
@@ -393,7 +371,7 @@ pub(super) trait Keeper {
 
 impl<P: Kept> Keeper for Mailbox<P> {
     fn kept_bytes(&self) -> usize {
-        self.lock().bytes.own
+        self.lock().bytes.own()
     }
 
     fn leave_to_store(&self) -> Option<(usize, &Arc<Notify>)> {
@@ -545,7 +523,7 @@ impl<P: Kept> Inner<P> {
     fn clear(&mut self) {
         self.pushes = VecDeque::new();
         (self.sent, self.sent_bytes) = (0, 0);
-        self.bytes.subtract(self.bytes.own);
+        self.bytes.subtract(self.bytes.own());
     }
 
     fn end(&mut self, end: End) -> Option<usize> {

@@ -7,6 +7,7 @@
 #[cfg(feature = "fault-injection")]
 mod fault;
 mod hub;
+mod kept;
 mod limits;
 mod mailbox;
 mod owed;

@@ -6,6 +6,8 @@ use std::sync::Arc;
 use cavansite_core::events::Position;
 use cavansite_core::model::{ThreadId, Timestamp, Version};
 
+use tokio::time::Instant;
+
 use super::limits::RESUME_OVERLAP_MS;
 
 /// All from a version on, but in some threads only what has a higher one.
@@ -24,6 +26,14 @@ impl Owed {
         }
     }
 
+    /// The same, but nothing from before a time.
+    pub(super) fn not_before(self, earliest: Timestamp) -> Self {
+        Self {
+            since: self.since.max(earliest),
+            ..self
+        }
+    }
+
     /// All from a time on, but what of a thread comes up to that place.
     pub(super) fn since_after(since: Timestamp, told: Position) -> Self {
         Self {
@@ -38,6 +48,8 @@ pub(super) struct Backlog {
     owed: Owed,
     /// New events are kept then, and follow it. Otherwise they are owed too: the store has them.
     pub(super) is_being_read: bool,
+    /// Not to be read before.
+    pub(super) put_off_until: Option<Instant>,
 }
 
 impl Backlog {
@@ -46,6 +58,7 @@ impl Backlog {
         Self {
             owed,
             is_being_read: false,
+            put_off_until: None,
         }
     }
 
@@ -53,8 +66,14 @@ impl Backlog {
         self.owed.since
     }
 
-    /// What is to be read now, unless it is being read.
+    /// What is to be read now, unless it is being read or put off.
     pub(super) fn begin_reading(&mut self) -> Option<Owed> {
+        if self
+            .put_off_until
+            .is_some_and(|until| Instant::now() < until)
+        {
+            return None;
+        }
         let begins = !std::mem::replace(&mut self.is_being_read, true);
         begins.then(|| self.owed.clone())
     }

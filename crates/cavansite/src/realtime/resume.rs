@@ -5,28 +5,26 @@ use std::sync::Arc;
 use cavansite_core::Result;
 use cavansite_core::model::Timestamp;
 use cavansite_core::store::{EventPage, Store};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use super::hub::Hub;
 use super::limits::{RESUME_PAGE, RESUME_PAUSE};
 use super::mailbox::{Kept, Mailbox};
 
-/// Reads a piece of what a receiver is owed into its mailbox, from `window_ms` ago on; says whether
-/// it did. To be called again until it does not, each time when all that the mailbox holds was
-/// sent. Where too many are at it, or the mailboxes keep too much, the receiver is woken later to
-/// try again.
+/// Reads a piece of what a receiver is owed into its mailbox; says whether it did. To be called
+/// again until it does not, each time when all that the mailbox holds was sent. Where too many are
+/// at it, or the mailboxes keep too much, the receiver is woken later to try again.
 pub(super) async fn catch_up<P: Kept>(
     hub: &Hub,
     store: &dyn Store,
     mailbox: &Mailbox<P>,
     serial: u64,
-    window_ms: i64,
 ) -> Result<bool> {
     let Some(owed) = mailbox.begin_reading(serial) else {
         return Ok(false);
     };
     let Some(_turn) = hub.turn_to_resume() else {
-        mailbox.fail_reading(serial);
+        mailbox.fail_reading(serial, Some(Instant::now() + RESUME_PAUSE));
         let wake = Arc::clone(&mailbox.wake);
         tokio::spawn(async move {
             sleep(RESUME_PAUSE).await;
@@ -36,7 +34,7 @@ pub(super) async fn catch_up<P: Kept>(
     };
     let read_at = hub.now();
     let page = EventPage {
-        since: owed.since.max(read_at.plus_millis(-window_ms)),
+        since: owed.since,
         told: owed.told,
         limit: RESUME_PAGE,
         bytes: hub.limits().kept_bytes_max / 2,
@@ -44,7 +42,7 @@ pub(super) async fn catch_up<P: Kept>(
     let list = match store.list_events(&mailbox.user, page).await {
         Ok(list) => list,
         Err(error) => {
-            mailbox.fail_reading(serial);
+            mailbox.fail_reading(serial, None);
             return Err(error);
         }
     };

@@ -109,7 +109,6 @@ async fn converse(
     if socket.write(&["1::".to_owned(), connected]).await.is_err() {
         return Over::Gone;
     }
-    let window_ms = hub.limits().resume_window_ms;
     let mut client = Client::new(Duration::from_millis(hub.limits().silence_ms));
     let mut timer = pin!(sleep_until(client.silent_until));
     loop {
@@ -128,7 +127,7 @@ async fn converse(
             }
         }
         if more == More::InStore {
-            let caught_up = resume::catch_up(hub, store, mailbox, serial, window_ms);
+            let caught_up = resume::catch_up(hub, store, mailbox, serial);
             match Box::pin(caught_up).await {
                 Ok(more) => go_on |= more,
                 // The client comes back, and it is tried again then.

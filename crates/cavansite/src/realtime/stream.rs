@@ -9,8 +9,8 @@ use axum::body::Bytes;
 use cavansite_core::Error;
 use cavansite_core::identity::{IdentityService, Session};
 use cavansite_core::store::Store;
-use futures_util::Stream;
 use futures_util::stream::unfold;
+use futures_util::{FutureExt as _, Stream};
 use tokio::time::{Instant, Sleep, sleep};
 
 use super::hub::Hub;
@@ -23,6 +23,9 @@ use crate::http::Lease;
 
 /// Events written in one go, in bytes.
 const BATCH_BYTES: usize = 16 * 1024;
+
+/// The last words of a stream when the server stops.
+const STOPPING: &str = ": the server is stopping\n\n";
 
 /// The body of an event stream.
 pub(crate) type StreamBody =
@@ -81,6 +84,8 @@ pub(super) async fn open(
         Owed::since_after(position.at.plus_millis(-RESUME_OVERLAP_MS), position)
     });
     let left_out = owed.as_ref().is_some_and(|owed| owed.since < earliest);
+    // Once for all: who is told slowly is told all of it.
+    let owed = owed.map(|owed| owed.not_before(earliest));
     let opened = hub.open_stream(session.clone(), owed, lease.answering());
     let (mailbox, serial) = opened.ok_or(NoStream::TooMany)?;
     let mut greeting = ": connected\n\n".to_owned();
@@ -121,6 +126,10 @@ impl Open {
         if self.is_over {
             return None;
         }
+        // Also where there is always something to send.
+        if self.lease.drained().now_or_never().is_some() {
+            return Some(self.end(STOPPING));
+        }
         loop {
             if self.more == More::Kept {
                 match self.mailbox.take(self.serial, BATCH_BYTES) {
@@ -149,7 +158,7 @@ impl Open {
             }
             tokio::select! {
                 biased;
-                () = self.lease.drained() => return Some(self.end(": the server is stopping\n\n")),
+                () = self.lease.drained() => return Some(self.end(STOPPING)),
                 () = self.mailbox.wake.notified() => self.more = More::Kept,
                 () = self.timer.as_mut() => {
                     let is_due = self.quiet_until <= Instant::now();
@@ -169,9 +178,7 @@ impl Open {
     }
 
     async fn catch_up(&self) -> Result<bool, Error> {
-        let window_ms = self.hub.limits().stream_resume_window_ms;
-        let (hub, store) = (&*self.hub, &*self.store);
-        resume::catch_up(hub, store, &self.mailbox, self.serial, window_ms).await
+        resume::catch_up(&self.hub, &*self.store, &self.mailbox, self.serial).await
     }
 
     fn end(&mut self, words: &str) -> String {

@@ -13,10 +13,11 @@ use cavansite_core::secret::Secret;
 use cavansite_core::store::sqlite::{Durability, SqliteOptions, SqliteStore};
 use cavansite_core::store::{EventSource as _, MessageStore as _, ThreadStore as _};
 use tempfile::TempDir;
+use tokio::time::advance;
 use uuid::Uuid;
 
 use super::hub::{Hub, HubOptions};
-use super::limits::RealtimeLimits;
+use super::limits::{RESUME_PAUSE, RealtimeLimits};
 use super::mailbox::{End, Keeper as _, Kept as _, Mailbox};
 use super::owed::Owed;
 use super::resume::catch_up;
@@ -124,13 +125,13 @@ fn what_comes_behind_a_page_that_is_being_read_or_was_is_owed_from_there_on() {
         // Committed while the page was read, and so perhaps not on it.
         push(&mailbox, &message(2, 5));
         if is_given_up {
-            mailbox.fail_reading(SERIAL);
+            mailbox.fail_reading(SERIAL, None);
         } else {
             mailbox.finish_reading(SERIAL, vec![message(1, 200)], Some(at(201)), NOW);
         }
         send_all(&mailbox);
         assert_eq!(mailbox.begin_reading(SERIAL).unwrap().since, at(5));
-        mailbox.fail_reading(SERIAL);
+        mailbox.fail_reading(SERIAL, None);
         // And after it, before the next one.
         push(&mailbox, &message(3, 3));
         push(&mailbox, &message(4, 300));
@@ -274,7 +275,7 @@ async fn who_keeps_most_leaves_it_to_the_store_when_all_keep_too_much_and_nobody
     assert!(unread.take(unread_serial, usize::MAX).is_ok());
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn who_comes_back_waits_while_all_keep_too_much_and_goes_on_then() {
     let world = World::new().await;
     let hub = &world.hub;
@@ -286,9 +287,7 @@ async fn who_comes_back_waits_while_all_keep_too_much_and_goes_on_then() {
         .map(|_| hub.open_stream(session(2), owed(), None).unwrap())
         .collect();
     let read = async |(mailbox, serial): &(Arc<Mailbox<StreamEvent>>, u64)| {
-        catch_up(hub, &world.store, mailbox, *serial, A_DAY_MS)
-            .await
-            .unwrap()
+        catch_up(hub, &world.store, mailbox, *serial).await.unwrap()
     };
     let mut have_read = 0;
     for stream in &streams {
@@ -299,13 +298,17 @@ async fn who_comes_back_waits_while_all_keep_too_much_and_goes_on_then() {
     assert!((3..=6).contains(&have_read), "{have_read} have read");
     // Those who have read and do not take it make room when others have waited for long.
     hub.sweep();
+    advance(RESUME_PAUSE).await;
     assert!(!read(&streams[19]).await);
     world.clock.0.fetch_add(10_000, Ordering::SeqCst);
     hub.sweep();
+    assert!(!read(&streams[19]).await, "it was put off");
+    advance(RESUME_PAUSE).await;
     assert!(read(&streams[19]).await);
     // Each gets all, in its turn, and where it was left out once more.
     let mut told = [0; 20];
     for _ in 0..50 {
+        advance(RESUME_PAUSE).await;
         for (stream, told) in streams.iter().zip(&mut told) {
             let (mailbox, serial) = stream;
             let (text, _) = mailbox.take(*serial, usize::MAX).unwrap();
@@ -334,4 +337,27 @@ async fn what_was_sent_and_never_answered_is_not_told_again_after_the_window_and
     assert!(take(serial)[0].contains("unsent"));
     assert!(take(serial)[0].contains("later"));
     assert!(take(serial).is_empty());
+}
+
+#[tokio::test]
+async fn who_comes_back_within_the_window_is_told_all_however_long_that_takes() {
+    let world = World::new().await;
+    let hub = &world.hub;
+    for _ in 0..100 {
+        world.say("x".repeat(1_000)).await;
+    }
+    // An identity of the process before.
+    let (mailbox, serial) = hub.connect(session(2), "a", at(-1)).unwrap();
+    let (mut pages, mut told) = (0, 0);
+    while catch_up(hub, &world.store, &mailbox, serial).await.unwrap() {
+        pages += 1;
+        let taken = mailbox.take(serial, &[], usize::MAX, hub.limits()).unwrap();
+        told += taken.frames.len();
+        let ids: Vec<_> = (1..=1_000).collect();
+        mailbox.answered(&ids);
+        let window_ms = hub.limits().resume_window_ms;
+        world.clock.0.fetch_add(window_ms, Ordering::SeqCst);
+    }
+    assert!(pages > 2, "{pages} pages");
+    assert_eq!(told, 101);
 }

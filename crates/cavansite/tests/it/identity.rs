@@ -275,6 +275,12 @@ async fn a_revocation_holds_however_the_clock_steps() {
     assert!(!may_list(&server, &issued).await);
     let issued = server.token(&user).await;
     assert!(may_list(&server, &issued).await);
+    // Its time is ahead of the clock; a revocation of all up to now means it too.
+    let target = format!("/identities/{}?{BETA}", user.id);
+    let body = json!({ "tokensValidFrom": server.clock_text(0) }).to_string();
+    let revoked = server.identity(Method::PATCH, &target, &body).await;
+    revoked.expect(204);
+    assert!(!may_list(&server, &issued).await);
     server.clock.advance_ms(10 * HOUR_MS);
     let deleted = server.user().await;
     server.delete_user(&deleted).await;

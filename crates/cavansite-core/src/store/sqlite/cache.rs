@@ -448,20 +448,23 @@ impl View {
 }
 
 /// Roughly what a message takes in memory.
-fn message_bytes(message: &Message) -> usize {
-    let people = |participants: &[Participant]| {
-        participants
-            .iter()
-            .map(|participant| size_of::<Participant>() + 128 + pairs_bytes(&participant.metadata))
-            .sum::<usize>()
-    };
+pub(super) fn message_bytes(message: &Message) -> usize {
     let content = match &message.content {
         MessageContent::User(sent) => {
             sent.content.len() + sent.sender_display_name.len() + pairs_bytes(&sent.metadata)
         }
         MessageContent::TopicUpdated { topic, .. } => topic.len(),
         MessageContent::ParticipantsAdded { participants, .. }
-        | MessageContent::ParticipantsRemoved { participants, .. } => people(participants),
+        | MessageContent::ParticipantsRemoved { participants, .. } => people_bytes(participants),
     };
     size_of::<Message>() + 64 + content
+}
+
+/// Roughly what people take in memory.
+pub(super) fn people_bytes(people: &[Participant]) -> usize {
+    let bytes = |one: &Participant| {
+        let name = one.display_name.as_ref().map_or(0, String::len);
+        size_of::<Participant>() + 128 + name + pairs_bytes(&one.metadata)
+    };
+    people.iter().map(bytes).sum()
 }

@@ -10,8 +10,10 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use rusqlite::{Connection, Row, params};
 
+use super::cache::{message_bytes, people_bytes};
 use super::read::{Snapshot, failed};
 use super::row::{self, MessageReader};
+use super::state::pairs_bytes;
 use super::transaction::Batch;
 use super::{Shared, SqliteStore};
 use crate::chat::access::Membership;
@@ -198,6 +200,19 @@ struct Known {
 /// Who has changed something: their id, and their name in the thread.
 type Person = (UserId, Option<String>);
 
+/// The threads of a user, in the order in which `known` reads the columns.
+const THREADS: &str = "SELECT t.thread, t.id, t.topic, t.created_at, c.id, t.metadata, t.retention_days, \
+     p.share_history_time, p.joined_at, p.removed_version, \
+     t.deleted_version, t.deleted_at, d.id, dp.display_name, \
+     t.updated_version, t.updated_at, u.id, up.display_name \
+     FROM participants p JOIN threads t ON t.thread = p.thread \
+     JOIN users c ON c.user = t.created_by \
+     LEFT JOIN users d ON d.user = t.deleted_by \
+     LEFT JOIN participants dp ON dp.thread = t.thread AND dp.user = t.deleted_by \
+     LEFT JOIN users u ON u.user = t.updated_by \
+     LEFT JOIN participants up ON up.thread = t.thread AND up.user = t.updated_by \
+     WHERE p.user = ?1";
+
 /// The user's threads in which something happened, and what did.
 fn changed(
     connection: &Connection,
@@ -208,30 +223,21 @@ fn changed(
     let limit = i64::try_from(page.limit).map_or(i64::MAX, |limit| limit.saturating_add(1));
     let mut index = connection.prepare_cached(
         "SELECT version, row FROM message_index WHERE thread = ?1 AND version >= ?2 \
-         ORDER BY version LIMIT ?3",
+         AND version <= ?4 ORDER BY version LIMIT ?3",
     )?;
     let mut edited = connection.prepare_cached(
         "SELECT id, row FROM messages WHERE thread = ?1 AND version <> id AND id >= ?2 \
-         AND deleted_at IS NULL ORDER BY id LIMIT ?3",
+         AND version <= ?4 AND deleted_at IS NULL ORDER BY id LIMIT ?3",
     )?;
-    let mut statement = connection.prepare_cached(
-        "SELECT t.thread, t.id, t.topic, t.created_at, c.id, t.metadata, t.retention_days, \
-         p.share_history_time, p.joined_at, p.removed_version, \
-         t.deleted_version, t.deleted_at, d.id, dp.display_name, \
-         t.updated_version, t.updated_at, u.id, up.display_name \
-         FROM participants p JOIN threads t ON t.thread = p.thread \
-         JOIN users c ON c.user = t.created_by \
-         LEFT JOIN users d ON d.user = t.deleted_by \
-         LEFT JOIN participants dp ON dp.thread = t.thread AND dp.user = t.deleted_by \
-         LEFT JOIN users u ON u.user = t.updated_by \
-         LEFT JOIN participants up ON up.thread = t.thread AND up.user = t.updated_by \
-         WHERE p.user = ?1",
-    )?;
+    let mut statement = connection.prepare_cached(THREADS)?;
     let (mut threads, mut keys) = (HashMap::new(), Keys::new(page.limit));
     let mut rows = statement.query(params![user])?;
     while let Some(columns) = rows.next()? {
         let thread = columns.get(0)?;
         let since = page.since_in(ThreadId::from_bytes(columns.get(1)?)).0;
+        // What followed a removal is not told.
+        let removed_at: Option<i64> = columns.get(9)?;
+        let through = removed_at.unwrap_or(i64::MAX);
         let mut any = false;
         let mut add = |version, source| {
             any = true;
@@ -239,20 +245,20 @@ fn changed(
         };
         if let Some(version) = columns.get::<_, Option<i64>>(10)? {
             // What is left of its messages is being erased.
-            if version >= since {
+            if version >= since && removed_at.is_none() {
                 add(version, Source::Deletion);
             }
         } else {
-            let mut settled = index.query(params![thread, since, limit])?;
+            let mut settled = index.query(params![thread, since, limit, through])?;
             while let Some(key) = settled.next()? {
                 add(key.get(0)?, Source::Message(key.get(1)?));
             }
             let waiting = waiting.keys.get(&thread).into_iter().flatten();
-            for &(version, row) in waiting.filter(|(version, _)| *version >= since) {
+            for &(version, row) in waiting.filter(|key| (since..=through).contains(&key.0)) {
                 add(version, Source::Message(row));
             }
             let updated_version = columns.get(14)?;
-            if updated_version >= since {
+            if updated_version >= since.max(1) && removed_at.is_none() {
                 add(updated_version, Source::Update);
             }
         }
@@ -260,7 +266,7 @@ fn changed(
             continue;
         }
         // What came since and was edited is at a later version now.
-        let mut edited = edited.query(params![thread, since, limit])?;
+        let mut edited = edited.query(params![thread, since, limit, through])?;
         while let Some(key) = edited.next()? {
             keys.add((key.get(0)?, thread, Source::Message(key.get(1)?)));
         }
@@ -314,7 +320,7 @@ struct Telling<'a> {
     waiting: &'a Waiting,
     user: &'a UserId,
     events: Vec<ThreadEvent>,
-    /// What their messages say.
+    /// What they take in memory, roughly.
     bytes: usize,
 }
 
@@ -380,7 +386,7 @@ impl Telling<'_> {
         let MessageContent::User(sent) = &message.content else {
             return;
         };
-        let (said, deleted) = (sent.content.len(), sent.deleted_at.is_some());
+        let deleted = sent.deleted_at.is_some();
         let (at, kind): (_, fn(Arc<Message>) -> EventKind) = if message.version.0 == version {
             match changed_at(&message) {
                 None => (message.created_at, EventKind::MessageReceived),
@@ -404,7 +410,6 @@ impl Telling<'_> {
                 sent.edited_at = None;
             }
         }
-        self.bytes += said;
         self.push(known, kind(message));
     }
 
@@ -499,7 +504,13 @@ impl Telling<'_> {
                 .prepare_cached("SELECT row FROM message_index WHERE thread = ?1 AND version = ?2")?
                 .query_row(params![number, version], |columns| columns.get(0))?,
         };
-        let message = self.reader.get(row)?;
+        let message = match self.reader.get(row) {
+            Err(error) if row::is_damage(&error) => {
+                tracing::error!(row, %error, "a message cannot be read and is left out");
+                None
+            }
+            message => message?,
+        };
         Ok(match message.as_ref().map(|message| &message.content) {
             Some(MessageContent::ParticipantsAdded { participants, .. }) => participants.clone(),
             _ => Vec::new(),
@@ -507,8 +518,29 @@ impl Telling<'_> {
     }
 
     fn push(&mut self, known: &Known, kind: EventKind) {
+        self.bytes += match &kind {
+            EventKind::MessageReceived(message)
+            | EventKind::MessageEdited(message)
+            | EventKind::MessageDeleted(message) => message_bytes(message),
+            EventKind::Change { change, .. } => change_bytes(change),
+            EventKind::ReadReceipt(_) | EventKind::Typing { .. } => 0,
+        };
         let thread = known.thread.id;
         self.events.push(ThreadEvent { thread, kind });
+    }
+}
+
+/// Roughly what a change takes in memory.
+fn change_bytes(change: &Change) -> usize {
+    let thread_bytes = |thread: &Thread| thread.topic.len() + pairs_bytes(&thread.metadata);
+    match change {
+        Change::Created {
+            thread,
+            participants,
+        } => thread_bytes(thread) + people_bytes(participants),
+        Change::Updated(thread) => thread_bytes(thread),
+        Change::Added(people) | Change::Removed(people) => people_bytes(people),
+        Change::Deleted => 0,
     }
 }
 
