@@ -201,8 +201,8 @@ struct Known {
 type Person = (UserId, Option<String>);
 
 /// The threads of a user, in the order in which `known` reads the columns.
-const THREADS: &str = "SELECT t.thread, t.id, t.topic, t.created_at, c.id, t.metadata, t.retention_days, \
-     p.share_history_time, p.joined_at, p.removed_version, \
+const THREADS: &str = "SELECT t.thread, t.id, t.topic, t.created_at, c.id, \
+     t.metadata, t.retention_days, p.share_history_time, p.joined_at, p.removed_version, \
      t.deleted_version, t.deleted_at, d.id, dp.display_name, \
      t.updated_version, t.updated_at, u.id, up.display_name \
      FROM participants p JOIN threads t ON t.thread = p.thread \
