@@ -124,7 +124,7 @@ impl Device {
     pub(super) fn connected(&self) {
         let now = now_ms();
         self.is_connected.set(true);
-        self.newest.set(now_ms());
+        self.newest.set(now);
         if self.since.get().is_none() {
             self.since.set(Some(now));
         }

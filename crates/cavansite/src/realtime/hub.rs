@@ -67,6 +67,8 @@ struct Receivers {
     /// Connection identities.
     identities: Vec<Arc<Mailbox<Payload>>>,
     streams: Vec<Arc<Mailbox<StreamEvent>>>,
+    /// When an identity was last let go to make room for another.
+    made_room_at: Option<Timestamp>,
 }
 
 impl Receivers {
@@ -164,7 +166,8 @@ impl Hub {
         // Held until it is attached: nobody lets go of one that is just coming back.
         let mut users = self.users_mut();
         let mailbox = {
-            let mailboxes = &mut users.entry(session.user.clone()).or_default().identities;
+            let receivers = users.entry(session.user.clone()).or_default();
+            let mailboxes = &mut receivers.identities;
             if let Some(known) = mailboxes.iter().find(|mailbox| mailbox.epid == epid) {
                 Arc::clone(known)
             } else {
@@ -173,11 +176,13 @@ impl Hub {
                         .iter()
                         .position(|mailbox| !mailbox.is_connected())?;
                     mailboxes.remove(lost).clear();
+                    receivers.made_room_at = Some(self.now());
                 }
                 let user = session.user.clone();
                 // Once for all: who is told slowly is told all of it.
                 let earliest = self.now().plus_millis(-self.limits.resume_window_ms);
-                let owed = self.owed_since(known_since).map(Owed::since);
+                let owed = self.owed_since(known_since, receivers.made_room_at);
+                let owed = owed.map(Owed::since);
                 let owed = owed.map(|owed| owed.not_before(earliest));
                 let is_owed = owed.is_some();
                 let new = Mailbox::new(user, epid.to_owned(), owed, &self.all_kept);
@@ -194,14 +199,21 @@ impl Hub {
         Some((mailbox, serial))
     }
 
-    /// From when on an identity is owed events that this process does not know.
-    fn owed_since(&self, known_since: Timestamp) -> Option<Timestamp> {
+    /// From when on an identity is owed events that this process does not know. `made_room_at`:
+    /// when one of its user's was last let go for another.
+    fn owed_since(
+        &self,
+        known_since: Timestamp,
+        made_room_at: Option<Timestamp>,
+    ) -> Option<Timestamp> {
         if known_since < self.started_at {
             // A process before has told it, and all who were there, what came before that time.
             return Some(known_since.max(self.told_before.plus_millis(-RESUME_OVERLAP_MS)));
         }
-        // Known for longer than it takes to connect: this process has let it go.
-        let is_new = known_since.plus_millis(self.limits.handshake_ms) > self.now();
+        // Known for longer than it takes to connect, or for as long as another's place was taken:
+        // this process has let it go.
+        let is_new = known_since.plus_millis(self.limits.handshake_ms) > self.now()
+            && made_room_at.is_none_or(|at| at < known_since);
         (!is_new).then_some(known_since)
     }
 

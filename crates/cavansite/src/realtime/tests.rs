@@ -361,3 +361,21 @@ async fn who_comes_back_within_the_window_is_told_all_however_long_that_takes() 
     assert!(pages > 2, "{pages} pages");
     assert_eq!(told, 101);
 }
+
+#[tokio::test]
+async fn an_identity_that_made_room_for_another_is_told_what_it_missed_when_it_comes_back() {
+    let world = World::new().await;
+    let hub = &world.hub;
+    let connect = |epid: &str| hub.connect(session(2), epid, NOW).unwrap();
+    let (mailbox, serial) = connect("a");
+    assert!(mailbox.begin_reading(serial).is_none(), "it is new");
+    hub.disconnect(&mailbox, serial, false);
+    let others: Vec<_> = (0..hub.limits().identities_per_user_max)
+        .map(|number| connect(&number.to_string()))
+        .collect();
+    world.say("missed".to_owned()).await;
+    let (other, serial) = &others[0];
+    hub.disconnect(other, *serial, false);
+    let (mailbox, serial) = connect("a");
+    assert!(mailbox.begin_reading(serial).is_some());
+}

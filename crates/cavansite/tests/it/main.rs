@@ -4,6 +4,7 @@
 
 mod bad_envelope;
 mod bad_input;
+mod dialect;
 mod harness;
 mod identity;
 mod messages;

@@ -108,6 +108,27 @@ impl Stream {
     }
 }
 
+/// A server that opens one stream for a user.
+async fn for_one_stream_each() -> TestServer {
+    let realtime = RealtimeLimits {
+        identities_per_user_max: 1,
+        ..RealtimeLimits::default()
+    };
+    TestServer::with(Options {
+        realtime,
+        ..Options::default()
+    })
+    .await
+}
+
+async fn listen(server: &TestServer, limits: HttpLimits) -> Live<'_> {
+    let settings = HttpSettings {
+        limits,
+        ..HttpSettings::default()
+    };
+    Live::with(server, settings).await
+}
+
 /// Whether a stream opens for the user; it is gone at once.
 async fn is_open(server: &TestServer, user: &User) -> bool {
     let Ok(response) = server.router.clone().oneshot(request(user, None)).await;
@@ -269,23 +290,12 @@ async fn a_stream_whose_client_reads_slowly_misses_nothing() {
 
 #[tokio::test]
 async fn a_client_that_reads_nothing_of_its_stream_is_cut_and_holds_up_nobody() {
-    let server = TestServer::with(Options {
-        realtime: RealtimeLimits {
-            identities_per_user_max: 1,
-            ..RealtimeLimits::default()
-        },
-        ..Options::default()
-    })
-    .await;
+    let server = for_one_stream_each().await;
     let limits = HttpLimits {
         write_stall_ms: 300,
         ..HttpLimits::default()
     };
-    let settings = HttpSettings {
-        limits,
-        ..HttpSettings::default()
-    };
-    let live = Live::with(&server, settings).await;
+    let live = listen(&server, limits).await;
     let (alice, bob) = (server.user().await, server.user().await);
     let chat = server.chat(Ga2024, &alice);
     let thread = chat.thread_with(&[&bob]).await;
@@ -348,24 +358,13 @@ fn without_window(user: &User) -> Vec<u8> {
 
 #[tokio::test]
 async fn a_stream_whose_client_leaves_it_no_room_ends_with_its_token_too() {
-    let server = TestServer::with(Options {
-        realtime: RealtimeLimits {
-            identities_per_user_max: 1,
-            ..RealtimeLimits::default()
-        },
-        ..Options::default()
-    })
-    .await;
+    let server = for_one_stream_each().await;
     let limits = HttpLimits {
         write_stall_ms: 3_000,
         head_timeout_ms: 200,
         ..HttpLimits::default()
     };
-    let settings = HttpSettings {
-        limits,
-        ..HttpSettings::default()
-    };
-    let live = Live::with(&server, settings).await;
+    let live = listen(&server, limits).await;
     let alice = server.user().await;
     let mut client = TcpStream::connect(live.address).await.unwrap();
     client.write_all(&without_window(&alice)).await.unwrap();
