@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use cavansite_core::events::Position;
 use cavansite_core::model::{ThreadId, Timestamp, Version};
-
 use tokio::time::Instant;
 
 use super::limits::RESUME_OVERLAP_MS;
