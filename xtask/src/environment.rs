@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 
 use crate::process;
 use crate::workspace::Workspace;
@@ -58,12 +58,10 @@ pub(crate) fn python(
         || (install && apt_install(&["python3-venv", "python3-pip"]) && make_venv(&folder)?);
     if !made {
         return Ok(Environment::Missing(
-            "python3 has neither venv nor virtualenv (Debian: python3-venv)".into(),
+            "python3 has no environments with pip (Debian: python3-venv, python3-pip)".into(),
         ));
     }
-    let installed = pip_install(&folder, requirements)?
-        || (install && apt_install(&["python3-pip"]) && pip_install(&folder, requirements)?);
-    if !installed {
+    if !pip_install(&folder, requirements) {
         return Ok(Environment::Missing(
             "pip could not install the packages (its output is above)".into(),
         ));
@@ -183,17 +181,17 @@ fn clear(folder: &Path) -> anyhow::Result<()> {
     }
 }
 
-/// Makes an empty environment by whatever this Python has: `venv` with pip, `venv` without (the
-/// usual state of Debian, which packs pip's wheel apart), or the older virtualenv.
+/// Makes an empty environment that a pip serves, by whatever this Python has: `venv` without a pip
+/// of its own, which would take longer than most packages, `venv` with, or the older virtualenv.
 fn make_venv(folder: &Path) -> anyhow::Result<bool> {
     let ways: [&[&str]; 3] = [
-        &["-m", "venv"],
         &["-m", "venv", "--without-pip"],
+        &["-m", "venv"],
         &["-m", "virtualenv"],
     ];
     for way in ways {
         clear(folder)?;
-        if runs(Command::new("python3").args(way).arg(folder)) {
+        if runs(Command::new("python3").args(way).arg(folder)) && pip(folder).is_some() {
             return Ok(true);
         }
     }
@@ -201,42 +199,35 @@ fn make_venv(folder: &Path) -> anyhow::Result<bool> {
     Ok(false)
 }
 
-/// Installs with the environment's own pip, or else with the system's into the environment.
-fn pip_install(folder: &Path, requirements: &Path) -> anyhow::Result<bool> {
+/// The pip of an environment: the system's, which can serve it from 22.3 on, or else its own.
+fn pip(folder: &Path) -> Option<Command> {
     let inside = folder.join("bin/python");
-    let arguments = [
-        "-m",
-        "pip",
-        "install",
-        "--quiet",
-        "--disable-pip-version-check",
-    ];
-    if runs(Command::new(&inside).args(["-m", "pip", "--version"])) {
+    let system = || {
+        let mut command = Command::new("python3");
+        command.args(["-m", "pip", "--python"]).arg(&inside);
+        command
+    };
+    let own = || {
         let mut command = Command::new(&inside);
-        return Ok(runs_aloud(
-            command
-                .args(arguments)
-                .arg("--requirement")
-                .arg(requirements),
-        ));
+        command.args(["-m", "pip"]);
+        command
+    };
+    if runs(system().arg("--version")) {
+        return Some(system());
     }
-    if !runs(Command::new("python3").args(["-m", "pip", "--version"])) {
-        println!("python3 has no pip");
-        return Ok(false);
-    }
-    let output = Command::new(&inside)
-        .args([
-            "-c",
-            "import sysconfig; print(sysconfig.get_path('purelib'))",
-        ])
-        .output()?;
-    if !output.status.success() {
-        bail!("{} does not run", inside.display());
-    }
-    let packages = String::from_utf8(output.stdout)?;
-    let mut command = Command::new("python3");
-    command.args(arguments).arg("--target").arg(packages.trim());
-    Ok(runs_aloud(command.arg("--requirement").arg(requirements)))
+    runs(own().arg("--version")).then(own)
+}
+
+/// Installs packages. Modules are compiled when they are first used: most never are.
+fn pip_install(folder: &Path, requirements: &Path) -> bool {
+    let Some(mut command) = pip(folder) else {
+        return false;
+    };
+    command
+        .args(["install", "--quiet", "--disable-pip-version-check"])
+        .args(["--no-compile", "--requirement"])
+        .arg(requirements);
+    runs_aloud(&mut command)
 }
 
 /// Installs Debian packages; `false` where there is no apt-get or it may not be used.

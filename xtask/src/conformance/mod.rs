@@ -8,8 +8,9 @@
 //! The suites in a browser run where there is one, those in Java where there is a JDK with Maven;
 //! with `--all` they must.
 
-use std::collections::BTreeSet;
+use std::collections::VecDeque;
 use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
@@ -102,18 +103,14 @@ fn check(workspace: &Workspace, options: &Options) -> anyhow::Result<Count> {
     // The example of the Rust client, which some scripts start.
     workspace.build_as_for_tests(&[])?;
     let mut count = Count::default();
-    let mut found = Vec::new();
-    let mut ran = BTreeSet::new();
+    let mut ready = VecDeque::new();
     let mut different = Vec::new();
     let chosen = |suite: &&Suite| {
         options.suite.is_empty() || options.suite.iter().any(|name| name == suite.name)
     };
     for suite in SUITES.iter().filter(chosen) {
         match Script::of(workspace, suite, options.install, options.all)? {
-            Found::Ready(script) => {
-                ran.insert(suite.name);
-                found.extend(run_suite(workspace, options, suite, &script)?);
-            }
+            Found::Ready(script) => ready.push_back((suite, script)),
             Found::Missing(why) | Found::LeftOut(why) if options.all => {
                 different.push(format!("{}: {why}", suite.name));
             }
@@ -121,6 +118,8 @@ fn check(workspace: &Workspace, options: &Options) -> anyhow::Result<Count> {
             Found::Missing(why) => count.skipped.push(format!("{}: {why}", suite.name)),
         }
     }
+    let ran = ready.iter().map(|(suite, _)| suite.name).collect();
+    let found = run_suites(workspace, options, ready)?;
     let path = workspace.root().join(EXPECTED);
     let text = std::fs::read_to_string(&path).with_context(|| EXPECTED.to_owned())?;
     let mut expected: Vec<Outcome> = outcomes::read(&text)?;
@@ -149,6 +148,40 @@ fn check(workspace: &Workspace, options: &Options) -> anyhow::Result<Count> {
     count.failed += different.len();
     count.failures = different;
     Ok(count)
+}
+
+/// Suites that are ready to run.
+type Waiting = VecDeque<(&'static Suite, Script)>;
+
+/// Runs suites, two at a time, one after the other from both ends: those at the end of the list
+/// wait much, those at its start compute. When one breaks off no further one begins.
+fn run_suites(
+    workspace: &Workspace,
+    options: &Options,
+    suites: Waiting,
+) -> anyhow::Result<Vec<Outcome>> {
+    let waiting = Mutex::new(suites);
+    let lock = || waiting.lock().unwrap_or_else(PoisonError::into_inner);
+    let run_all = |end: fn(&mut Waiting) -> _| {
+        let next = || end(&mut lock());
+        let mut found = Vec::new();
+        while let Some((suite, script)) = next() {
+            match run_suite(workspace, options, suite, &script) {
+                Ok(outcomes) => found.extend(outcomes),
+                Err(error) => {
+                    lock().clear();
+                    return Err(error.context(suite.name));
+                }
+            }
+        }
+        Ok(found)
+    };
+    let (first, last) = std::thread::scope(|scope| {
+        let last = scope.spawn(|| run_all(VecDeque::pop_back));
+        (run_all(VecDeque::pop_front), last.join())
+    });
+    let last = last.map_err(|_| anyhow::anyhow!("a suite panicked"))?;
+    Ok([first?, last?].concat())
 }
 
 /// All runs of a suite.
