@@ -18,6 +18,10 @@ const EIO: u8 = 5;
 const ENOSPC: u8 = 28;
 /// The first calls belong to the start of the server.
 const CALLS_AT_START: u64 = 25;
+/// The syncs up to the first answers, each of which fails once in every run.
+const SYNCS_AT_START: u64 = 14;
+/// Disks after a power cut that are made of each failure: a name is lost in every other one.
+const IMAGES: usize = 4;
 const CALLS_MAX: u64 = 300;
 const LOAD: Until = Until {
     ops: 250,
@@ -32,7 +36,7 @@ const AFTERWARDS: Until = Until {
 /// Options of `failures`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
-    /// How many failures
+    /// How many failures, beside one of each sync at the start
     #[arg(long, default_value_t = 20)]
     pub(crate) count: usize,
 }
@@ -66,6 +70,16 @@ impl Failure {
         }
     }
 
+    /// Of one sync, once: most of them are made once, and cannot be made good by a later one.
+    fn of_sync(number: u64) -> Self {
+        Self {
+            on_sync: true,
+            from: number,
+            error: EIO,
+            count: 1,
+        }
+    }
+
     fn variable(&self) -> String {
         let kind = if self.on_sync { "sync" } else { "write" };
         format!("{kind}:{}:{}:{}", self.from, self.error, self.count)
@@ -84,10 +98,11 @@ pub(crate) async fn run(bench: &Bench, options: &Options) -> anyhow::Result<bool
     let mut rng = bench.rng();
     let mut report = Report::new("failing disks", bench.seed);
     let mut sums = Sums::default();
-    for number in 0..options.count {
-        let failure = Failure::any(&mut rng);
+    let mut failures: Vec<Failure> = (1..=SYNCS_AT_START).map(Failure::of_sync).collect();
+    failures.extend((0..options.count).map(|_| Failure::any(&mut rng)));
+    for (number, failure) in failures.iter().enumerate() {
         let site = Site::new(&bench.binary, &bench.dir.join(format!("failure-{number}")))?;
-        let faults = fail(bench, &site, &failure, &mut rng, &mut report, &mut sums).await?;
+        let faults = fail(bench, &site, failure, &mut rng, &mut report, &mut sums).await?;
         report.add(
             &format!("failure {number} ({})", failure.variable()),
             &site.data(),
@@ -99,7 +114,9 @@ pub(crate) async fn run(bench: &Bench, options: &Options) -> anyhow::Result<bool
     }
     Ok(report.close(&format!(
         "{} failures, {} starts and {} writes refused",
-        options.count, sums.refused_starts, sums.refused_writes
+        failures.len(),
+        sums.refused_starts,
+        sums.refused_writes
     )))
 }
 
@@ -139,20 +156,19 @@ async fn fail(
         faults.push("it panicked".to_owned());
     }
     let recorded = Recorded::new(world, site)?;
-    let position = if rng.bool() {
-        u64::MAX
-    } else {
-        recorded.recording.any_position(rng)
-    };
-    let image = site.folder().join("image");
-    let of_image = recorded
-        .check_image(bench, position, &image, rng, report)
-        .await?;
-    faults.extend(
-        of_image
-            .into_iter()
-            .map(|fault| format!("after a power cut: {fault}")),
-    );
+    for number in 0..IMAGES {
+        let position = if rng.bool() {
+            u64::MAX
+        } else {
+            recorded.recording.any_position(rng)
+        };
+        let image = site.folder().join(format!("image-{number}"));
+        let of_image = recorded
+            .check_image(bench, position, &image, rng, report)
+            .await?;
+        let of_image = of_image.into_iter();
+        faults.extend(of_image.map(|fault| format!("after a power cut: {fault}")));
+    }
     faults.extend(restart(site, Some(recorded.world), rng, report).await?);
     Ok(faults)
 }

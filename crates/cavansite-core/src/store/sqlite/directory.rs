@@ -81,17 +81,14 @@ pub(super) fn create_database(
 /// yet, and is as good as acknowledged once it is shown.
 pub(super) fn sync_log(directory: &Path) -> io::Result<()> {
     match File::open(directory.join(LOG)) {
-        Ok(log) if log.metadata()?.len() > 0 => {
-            log.sync_all()?;
-            sync_names(directory)
-        }
+        Ok(log) if log.metadata()?.len() > 0 => log.sync_all(),
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),
     }
 }
 
 /// Syncs the names in a directory. Systems other than Unix do that themselves.
-fn sync_names(directory: &Path) -> io::Result<()> {
+pub(super) fn sync_names(directory: &Path) -> io::Result<()> {
     if cfg!(unix) {
         File::open(directory)?.sync_all()?;
     }
