@@ -18,11 +18,11 @@ const EIO: u8 = 5;
 const ENOSPC: u8 = 28;
 /// The first calls belong to the start of the server.
 const CALLS_AT_START: u64 = 25;
+const CALLS_MAX: u64 = 300;
 /// The syncs up to the first answers, each of which fails once in every run.
 const SYNCS_AT_START: u64 = 14;
 /// Disks after a power cut that are made of each failure: a name is lost in every other one.
 const IMAGES: usize = 4;
-const CALLS_MAX: u64 = 300;
 const LOAD: Until = Until {
     ops: 250,
     time: Duration::from_secs(5),
@@ -131,14 +131,20 @@ async fn fail(
     std::fs::File::create(site.record())?;
     let mut variables = bench.preload(site);
     variables.push(("POWERCUT_LOG", site.record().into()));
-    variables.push(("POWERCUT_FAIL", failure.variable().into()));
+    let mut failing = variables.clone();
+    failing.push(("POWERCUT_FAIL", failure.variable().into()));
     let mut faults = Vec::new();
-    let server = match site.start(variables).await? {
+    let mut started = site.start(failing).await?;
+    if let Started::Ended(ended) = &started {
+        sums.refused_starts += 1;
+        faults.extend(unclear(ended));
+        // The disk works again. What the refused start left is not all synced.
+        started = site.start(variables).await?;
+    }
+    let server = match started {
         Started::Running(server) => server,
         Started::Ended(ended) => {
-            sums.refused_starts += 1;
-            faults.extend(unclear(&ended));
-            faults.extend(restart(site, None, rng, report).await?);
+            faults.push(not_again(&ended));
             return Ok(faults);
         }
     };
@@ -146,7 +152,8 @@ async fn fail(
     let Some(world) = World::new(site, history).await? else {
         sums.refused_writes += 1;
         end(server, rng).await?;
-        return restart(site, None, rng, report).await;
+        faults.extend(restart(site, None, rng, report).await?);
+        return Ok(faults);
     };
     let (server, refused) = load(&world, server, failure, rng, &mut faults).await?;
     sums.refused_writes += refused;
@@ -220,12 +227,7 @@ async fn restart(
 ) -> anyhow::Result<Vec<String>> {
     let server = match site.start(std::iter::empty::<(&str, &str)>()).await? {
         Started::Running(server) => server,
-        Started::Ended(ended) => {
-            return Ok(vec![format!(
-                "it does not start again: {}",
-                ended.last_line()
-            )]);
-        }
+        Started::Ended(ended) => return Ok(vec![not_again(&ended)]),
     };
     let Some(world) = world else {
         server.kill()?;
@@ -236,6 +238,10 @@ async fn restart(
     server.kill()?;
     report.acknowledged += verdict.acknowledged;
     Ok(verdict.faults)
+}
+
+fn not_again(ended: &Ended) -> String {
+    format!("it does not start again: {}", ended.last_line())
 }
 
 /// What is wrong with the way in which it refused to start.

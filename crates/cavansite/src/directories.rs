@@ -3,6 +3,9 @@
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
+use cavansite_core::store::sqlite::Durability;
+use tempfile::NamedTempFile;
+
 use crate::platform;
 
 /// The directory for what a user keeps: the local CA of `dev`.
@@ -33,8 +36,29 @@ fn user_directory(variable: &str, below_home: &str) -> io::Result<PathBuf> {
     }
 }
 
-/// Writes a file whole or not at all, readable by its owner alone.
-pub(crate) fn write_private(path: &Path, mut contents: impl Read) -> io::Result<()> {
+/// Writes a file whole or not at all, readable by its owner alone. Where it is to be durable, its
+/// contents are synced before it has its name; the name is not.
+pub(crate) fn write_private(
+    path: &Path,
+    contents: impl Read,
+    durability: Durability,
+) -> io::Result<()> {
+    persist(temporary(path, contents)?, path, durability)
+}
+
+/// The same, readable by everybody.
+pub(crate) fn write_public(
+    path: &Path,
+    contents: impl Read,
+    durability: Durability,
+) -> io::Result<()> {
+    let file = temporary(path, contents)?;
+    platform::allow_reading(file.path())?;
+    persist(file, path, durability)
+}
+
+/// A file beside the one to be, with its contents.
+fn temporary(path: &Path, mut contents: impl Read) -> io::Result<NamedTempFile> {
     let directory = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
@@ -43,12 +67,13 @@ pub(crate) fn write_private(path: &Path, mut contents: impl Read) -> io::Result<
         .prefix(".cavansite-")
         .tempfile_in(directory)?;
     io::copy(&mut contents, &mut file)?;
-    file.persist(path)?;
-    Ok(())
+    Ok(file)
 }
 
-/// Writes a file whole or not at all, readable by everybody.
-pub(crate) fn write_public(path: &Path, contents: impl Read) -> io::Result<()> {
-    write_private(path, contents)?;
-    platform::allow_reading(path)
+fn persist(file: NamedTempFile, path: &Path, durability: Durability) -> io::Result<()> {
+    if durability == Durability::Synced {
+        file.as_file().sync_all()?;
+    }
+    file.persist(path)?;
+    Ok(())
 }

@@ -9,6 +9,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use cavansite_core::store::sqlite::Durability;
 use serde::{Deserialize, Serialize};
 
 use crate::directories::{self, write_private};
@@ -89,7 +90,7 @@ impl Published {
             ),
         }
         if let Some(path) = extra {
-            write_private(path, contents.as_slice()).map_err(|error| {
+            write_private(path, contents.as_slice(), Durability::None).map_err(|error| {
                 io::Error::new(error.kind(), format!("{}: {error}", path.display()))
             })?;
             published.files.push(path.to_owned());
@@ -108,7 +109,7 @@ impl Published {
         files
             .filter(|path| path.extension().is_none_or(|extension| extension != "lock"))
             // One that cannot be written must not keep the others back.
-            .map(|path| write_private(path, contents.as_slice()))
+            .map(|path| write_private(path, contents.as_slice(), Durability::None))
             .fold(Ok(()), io::Result::and)
     }
 }
@@ -152,7 +153,7 @@ fn register(ready: &Ready, contents: &[u8]) -> io::Result<([PathBuf; 2], File)> 
     let lock_path = directory.join(format!("{name}.lock"));
     let lock = File::create(&lock_path)?;
     lock.lock()?;
-    write_private(&path, contents)?;
+    write_private(&path, contents, Durability::None)?;
     Ok(([path, lock_path], lock))
 }
 

@@ -166,9 +166,10 @@ fn open_authority(
     }
     let names = Name::standard_and(&extra);
     let (authority, origin) = Authority::open(&directory, &names, SystemClock.now())?;
-    // The emulator's is made anew without much ado; that of a server is what its clients trust.
-    if mode == Mode::Serve && origin != Origin::Kept {
-        authority.sync()?;
+    // The emulator's is made anew without much ado; that of a server is what its clients trust. One
+    // that is kept may be of a start that ended before it had synced the names, or could not.
+    if mode == Mode::Serve {
+        authority.sync_names()?;
     }
     match origin {
         Origin::Kept => {}

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use cavansite_core::model::Timestamp;
+use cavansite_core::store::sqlite::Durability;
 use ipnet::IpNet;
 use rcgen::{
     BasicConstraints, CertificateParams, CidrSubnet, DnType, ExtendedKeyUsagePurpose,
@@ -99,9 +100,12 @@ impl Authority {
         }
         let authority = Self::make(file, &realms, now)?;
         let key_path = directory.join(KEY_FILE);
-        write_private(&key_path, authority.key_pem.as_bytes()).map_err(failed(&key_path))?;
+        // Synced before they are named: what a later start finds is whole after a power cut too.
+        let key_pem = authority.key_pem.as_bytes();
+        write_private(&key_path, key_pem, Durability::Synced).map_err(failed(&key_path))?;
         let pem = pem(&authority.certificate);
-        write_public(&authority.file, pem.as_bytes()).map_err(failed(&authority.file))?;
+        write_public(&authority.file, pem.as_bytes(), Durability::Synced)
+            .map_err(failed(&authority.file))?;
         let origin = if had_one {
             Origin::Replaced
         } else {
@@ -159,16 +163,11 @@ impl Authority {
         })
     }
 
-    /// Has the files of a new CA survive a power cut, and their names; the directory's may be new
-    /// too.
-    pub fn sync(&self) -> Result<(), TlsError> {
-        let key = self.file.with_file_name(KEY_FILE);
-        let names = self
-            .file
-            .ancestors()
-            .skip(1)
-            .take(if cfg!(unix) { 2 } else { 0 });
-        for path in [key.as_path(), &self.file].into_iter().chain(names) {
+    /// Has the names of the CA's files survive a power cut, and its directory's, which may be new
+    /// too. Systems other than Unix do that themselves.
+    pub fn sync_names(&self) -> Result<(), TlsError> {
+        let directories = if cfg!(unix) { 2 } else { 0 };
+        for path in self.file.ancestors().skip(1).take(directories) {
             let synced = File::open(path).and_then(|file| file.sync_all());
             synced.map_err(|error| TlsError::File {
                 path: path.to_owned(),

@@ -7,6 +7,8 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, Cursor, Read as _};
 use std::path::{Path, PathBuf};
 
+use cavansite_core::store::sqlite::Durability;
+
 use super::authority::pem;
 use crate::directories::write_public;
 
@@ -33,7 +35,7 @@ pub fn write_bundle(ca_file: &Path) -> io::Result<PathBuf> {
         bundle(ca_file).is_ok_and(|bundle| are_same(bundle, present).unwrap_or(false))
     });
     if !is_present {
-        write_public(&path, bundle(ca_file)?)?;
+        write_public(&path, bundle(ca_file)?, Durability::None)?;
     }
     Ok(path)
 }

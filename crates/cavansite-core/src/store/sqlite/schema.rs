@@ -51,8 +51,8 @@ pub(super) fn open(directory: &Path, durability: Durability) -> Result<Connectio
         open_for_writing(&database, durability).map_err(|error| opening(&database, error))?;
     let version = version(&connection, &database)?;
     if durability == Durability::Synced {
-        // That read made the log. SQLite syncs its name with the first commit, and goes on when
-        // that fails; a power cut would then take the log and every write in it.
+        // Reading has made the log where there was none. SQLite syncs its name with the first
+        // commit and goes on when that fails; a power cut would then take every write in the log.
         directory::sync_names(directory)?;
     }
     migrate(&mut connection, version).map_err(|error| opening(&database, error))?;
