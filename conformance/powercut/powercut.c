@@ -4,7 +4,8 @@
  * unchanged server by `cargo xtask crash`, which compiles it. Linux.
  *
  * POWERCUT_ROOT       the directory; calls on files elsewhere pass through
- * POWERCUT_LOG        where the record goes; its length is the clock of the harness
+ * POWERCUT_LOG        where the record goes; its length is the clock of the harness. SIGUSR1 then
+ *                     kills the process as SIGKILL does, but never between a call and its record
  * POWERCUT_DELAY_US   each sync takes so much longer, as on a slow disk
  * POWERCUT_FAIL       write|sync:N:ERRNO:COUNT  the Nth call and those after it fail, COUNT
  *                               of them (0: all); a failing write may have written half
@@ -102,6 +103,36 @@ static void *find(const char *name)
     return found;
 }
 
+static void die(void)
+{
+    kill(getpid(), SIGKILL);
+    for (;;)
+        pause();
+}
+
+/* Dies when it is asked to, while no call is done and not recorded. */
+static void *await_death(void *signals)
+{
+    int signal;
+    if (sigwait(signals, &signal) != 0)
+        give_up("no signal can be awaited");
+    pthread_mutex_lock(&lock);
+    die();
+    return NULL;
+}
+
+/* Every thread that is started later inherits that the signal is not its own. */
+static void die_when_asked(void)
+{
+    static sigset_t signals;
+    pthread_t thread;
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGUSR1);
+    if (pthread_sigmask(SIG_BLOCK, &signals, NULL) != 0 ||
+        pthread_create(&thread, NULL, await_death, &signals) != 0)
+        give_up("no thread can await a signal");
+}
+
 __attribute__((constructor)) static void start(void)
 {
     real_write = find("write");
@@ -128,6 +159,7 @@ __attribute__((constructor)) static void start(void)
         log_file = real_open(text, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
         if (log_file < 0)
             give_up("the log cannot be opened");
+        die_when_asked();
     }
     if ((text = getenv("POWERCUT_DELAY_US")))
         delay = (useconds_t)atol(text);
@@ -155,13 +187,6 @@ __attribute__((constructor)) static void start(void)
 static int is_the_end(enum point point)
 {
     return ++passed[point] == killing.at && killing.point == point;
-}
-
-static void die(void)
-{
-    kill(getpid(), SIGKILL);
-    for (;;)
-        pause();
 }
 
 /* The path below the root, or NULL for what is not recorded. */

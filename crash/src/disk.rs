@@ -5,7 +5,7 @@
 //! directory; of what changed since, a seeded choice of the changes. When a sync failed, what it
 //! should have written may be lost for good, though a later sync succeeds.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::{Context as _, bail};
@@ -71,6 +71,31 @@ impl Recording {
             .map_or(0, |record| record.position)
     }
 
+    /// Fails when what it tells of and what the server has left in the folder are not the same: a
+    /// call that is not recorded would let what was acknowledged seem lost, or the other way round.
+    pub(crate) fn check_complete(&self, folder: &Path) -> anyhow::Result<()> {
+        let mut disk = Disk::default();
+        let mut rng = Rng::with_seed(0);
+        for (number, record) in self.records.iter().enumerate() {
+            // What it should have written is in the files still.
+            if !matches!(record.event, Event::SyncFailed(_)) {
+                disk.apply(number, record, &mut rng);
+            }
+        }
+        disk.settle(|_, _| Fate::All, &mut rng);
+        let (told, mut left) = (disk.tree(), Tree::new());
+        tree_of(folder, "", &mut left)?;
+        for path in told.keys().chain(left.keys()) {
+            if told.get(path) != left.get(path) {
+                bail!(
+                    "{path} is not what the record of {} tells",
+                    folder.display()
+                );
+            }
+        }
+        Ok(())
+    }
+
     /// The disk after a cut at that position.
     pub(crate) fn cut(&self, position: u64, rng: &mut Rng) -> Disk {
         let mut disk = Disk::default();
@@ -80,7 +105,7 @@ impl Recording {
             }
             disk.apply(number, record, rng);
         }
-        disk.lose_power(rng);
+        disk.settle(Fate::any, rng);
         disk
     }
 }
@@ -132,8 +157,12 @@ fn entries(list: &str) -> anyhow::Result<BTreeMap<String, u64>> {
         Ok((name.to_owned(), inode.parse()?))
     });
     let mut entries: BTreeMap<_, _> = entries.collect::<anyhow::Result<_>>()?;
-    entries.retain(|name, _| !name.ends_with("-shm"));
+    entries.retain(|name, _| !is_shared_memory(name));
     Ok(entries)
+}
+
+fn is_shared_memory(name: &str) -> bool {
+    name.ends_with("-shm")
 }
 
 /// A disk.
@@ -258,18 +287,18 @@ impl Disk {
         }
     }
 
-    /// What was not synced is there or not.
-    fn lose_power(&mut self, rng: &mut Rng) {
+    /// Decides of what was not synced, for so many changes of one file or directory at a time.
+    fn settle(&mut self, fate_of: impl Fn(usize, &mut Rng) -> Fate, rng: &mut Rng) {
         for file in self.files.values_mut() {
             let pending = std::mem::take(&mut file.pending);
-            let fate = Fate::any(pending.len(), rng);
+            let fate = fate_of(pending.len(), rng);
             for (number, (_, change)) in pending.into_iter().enumerate() {
                 fate.apply(number, &change, &mut file.durable, rng);
             }
         }
         for directory in self.directories.values_mut() {
             let pending = std::mem::take(&mut directory.pending);
-            let fate = Fate::any(pending.len(), rng);
+            let fate = fate_of(pending.len(), rng);
             for (number, (_, entries)) in pending.into_iter().enumerate() {
                 if !fate.keeps(number, rng) {
                     continue;
@@ -286,34 +315,56 @@ impl Disk {
 
     /// Writes it to an empty folder.
     pub(crate) fn write(&self, folder: &Path) -> anyhow::Result<()> {
-        self.write_directory("", folder)
-    }
-
-    fn write_directory(&self, path: &str, folder: &Path) -> anyhow::Result<()> {
-        let entries = self
-            .directories
-            .get(path)
-            .map(|directory| &directory.durable);
-        let mut names = BTreeSet::new();
-        for (name, inode) in entries.into_iter().flatten() {
-            names.insert(name);
-            let below = if path.is_empty() {
-                name.clone()
-            } else {
-                format!("{path}/{name}")
-            };
-            let target = folder.join(name);
-            if self.directories.contains_key(&below) {
-                std::fs::create_dir(&target)?;
-                self.write_directory(&below, &target)?;
-            } else {
-                let empty = Vec::new();
-                let contents = self.files.get(inode).map_or(&empty, |file| &file.durable);
-                std::fs::write(&target, contents)?;
+        for (path, contents) in self.tree() {
+            match contents {
+                Some(contents) => std::fs::write(folder.join(path), contents)?,
+                None => std::fs::create_dir(folder.join(path))?,
             }
         }
         Ok(())
     }
+
+    /// What lies on it.
+    fn tree(&self) -> Tree {
+        let mut tree = Tree::new();
+        self.list("", &mut tree);
+        tree
+    }
+
+    fn list(&self, path: &str, tree: &mut Tree) {
+        let directory = self.directories.get(path);
+        for (name, inode) in directory.into_iter().flat_map(|found| &found.durable) {
+            let below = join(path, name);
+            if self.directories.contains_key(&below) {
+                tree.insert(below.clone(), None);
+                self.list(&below, tree);
+            } else {
+                let file = self.files.get(inode);
+                let contents = file.map_or_else(Vec::new, |file| file.durable.clone());
+                tree.insert(below, Some(contents));
+            }
+        }
+    }
+}
+
+/// By path from the disk's root, a file's contents or `None` for a directory.
+type Tree = BTreeMap<String, Option<Vec<u8>>>;
+
+/// What lies in a folder, but for SQLite's shared memory.
+fn tree_of(folder: &Path, path: &str, tree: &mut Tree) -> anyhow::Result<()> {
+    for entry in std::fs::read_dir(folder.join(path))? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let name = name.to_str().context("a name that is not UTF-8")?;
+        let below = join(path, name);
+        if entry.file_type()?.is_dir() {
+            tree.insert(below.clone(), None);
+            tree_of(folder, &below, tree)?;
+        } else if !is_shared_memory(name) {
+            tree.insert(below, Some(std::fs::read(entry.path())?));
+        }
+    }
+    Ok(())
 }
 
 impl Change {
@@ -331,6 +382,13 @@ fn put(file: &mut Vec<u8>, offset: usize, data: &[u8]) {
         file.resize(end, 0);
     }
     file[offset..end].copy_from_slice(data);
+}
+
+fn join(path: &str, name: &str) -> String {
+    if path.is_empty() {
+        return name.to_owned();
+    }
+    format!("{path}/{name}")
 }
 
 fn split(path: &str) -> (&str, &str) {
@@ -390,6 +448,8 @@ impl Fate {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     fn write(position: u64, text: &str) -> Record {
@@ -467,6 +527,27 @@ mod tests {
         assert_eq!(
             outcomes,
             BTreeSet::from([Some(Vec::new()), Some(b"x".to_vec())])
+        );
+    }
+
+    #[test]
+    fn a_record_that_lacks_what_the_server_did_is_refused() {
+        let folder = std::env::temp_dir().join(format!("cavansite-crash-{}", std::process::id()));
+        std::fs::create_dir(&folder).unwrap();
+        std::fs::write(folder.join("a"), "x").unwrap();
+        std::fs::write(folder.join("a-shm"), "shared").unwrap();
+        let mut records = vec![of(1, Event::Create), write(2, "x")];
+        // What a failed sync left stands in the file.
+        records.push(of(3, Event::SyncBegins(1, BTreeMap::new())));
+        records.push(of(4, Event::SyncFailed(1)));
+        let is_complete = |records| Recording { records }.check_complete(&folder).is_ok();
+        let whole = is_complete(records);
+        let lacks_the_write = is_complete(vec![of(1, Event::Create)]);
+        let lacks_the_name = is_complete(Vec::new());
+        std::fs::remove_dir_all(&folder).unwrap();
+        assert_eq!(
+            (whole, lacks_the_write, lacks_the_name),
+            (true, false, false)
         );
     }
 

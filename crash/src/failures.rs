@@ -129,8 +129,7 @@ async fn fail(
     sums: &mut Sums,
 ) -> anyhow::Result<Vec<String>> {
     std::fs::File::create(site.record())?;
-    let mut variables = bench.preload(site);
-    variables.push(("POWERCUT_LOG", site.record().into()));
+    let variables = bench.record(site);
     let mut failing = variables.clone();
     failing.push(("POWERCUT_FAIL", failure.variable().into()));
     let mut faults = Vec::new();

@@ -107,6 +107,13 @@ impl Bench {
             ("POWERCUT_ROOT", site.disk().into()),
         ]
     }
+
+    /// The variables that record what a site's server does to its disk.
+    fn record(&self, site: &Site) -> Vec<(&'static str, OsString)> {
+        let mut variables = self.preload(site);
+        variables.push((server::RECORD, site.record().into()));
+        variables
+    }
 }
 
 fn compile(source: &Path, library: &Path) -> anyhow::Result<()> {

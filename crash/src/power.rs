@@ -103,8 +103,7 @@ async fn record(
 ) -> anyhow::Result<Recorded> {
     std::fs::File::create(site.record())?;
     let start = async || {
-        let mut variables = bench.preload(site);
-        variables.push(("POWERCUT_LOG", site.record().into()));
+        let mut variables = bench.record(site);
         variables.push(("POWERCUT_DELAY_US", SYNC_US.into()));
         variables.extend(
             environment
@@ -126,6 +125,7 @@ async fn record(
     for _ in 1..rng.usize(2..=RUNS_MAX) {
         world.load(server.address, rng, LOAD).await;
         end(server, &world, rng).await?;
+        Recording::read(&site.record())?.check_complete(&site.disk())?;
         server = start().await?;
         let mut history = world.history.take();
         let verdict = verify(server.address, &world.users, &mut history, rng).await?;
@@ -138,11 +138,9 @@ async fn record(
     end(server, &world, rng).await?;
     faults.append(&mut world.faults.borrow_mut());
     Ok(Recorded {
-        recording: Recording::read(&site.record())?,
-        world,
-        authority: std::fs::read(authority(site))?,
         shown_at,
         faults,
+        ..Recorded::new(world, site)?
     })
 }
 
@@ -171,9 +169,11 @@ async fn end(server: Server, world: &World, rng: &mut Rng) -> anyhow::Result<()>
 impl Recorded {
     /// Of a run that ended already.
     pub(crate) fn new(world: World, site: &Site) -> anyhow::Result<Self> {
+        let recording = Recording::read(&site.record())?;
+        recording.check_complete(&site.disk())?;
         Ok(Self {
             world,
-            recording: Recording::read(&site.record())?,
+            recording,
             authority: std::fs::read(authority(site))?,
             shown_at: Vec::new(),
             faults: Vec::new(),

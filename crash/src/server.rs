@@ -17,6 +17,9 @@ const REPEAT_LIMITS: [(&str, &str); 2] = [
     ("CAVANSITE_LIMITS_SEND_REPEATS_PER_THREAD_MAX", "1000000"),
 ];
 
+/// The variable that names the file for the preloaded library's record.
+pub(crate) const RECORD: &str = "POWERCUT_LOG";
+
 /// A user of the server, with an access token.
 #[derive(Debug, Clone)]
 pub(crate) struct User {
@@ -61,6 +64,8 @@ impl Ended {
 #[derive(Debug)]
 pub(crate) struct Server {
     child: Child,
+    /// Whether the preloaded library writes a record.
+    is_recorded: bool,
     pub(crate) address: SocketAddr,
 }
 
@@ -141,12 +146,15 @@ impl Site {
             std::fs::remove_file(&ready_file)?;
         }
         let log = std::fs::File::create(self.folder.join("server.log"))?;
-        let mut child = self
-            .command(&["serve", "--data", "disk/data", "--ready-file", "ready.json"])
+        let mut command =
+            self.command(&["serve", "--data", "disk/data", "--ready-file", "ready.json"]);
+        command
             .args(["--listen", &self.listen.to_string()])
             .envs(environment)
             .stdout(log.try_clone()?)
-            .stderr(log)
+            .stderr(log);
+        let is_recorded = command.get_envs().any(|(name, _)| name == RECORD);
+        let mut child = command
             .spawn()
             .with_context(|| format!("starting {}", self.binary.display()))?;
         let begin = Instant::now();
@@ -155,6 +163,7 @@ impl Site {
                 let ready: Ready = serde_json::from_str(&text).context("the ready file")?;
                 return Ok(Started::Running(Server {
                     child,
+                    is_recorded,
                     address: ready.address,
                 }));
             }
@@ -201,11 +210,22 @@ impl Site {
 }
 
 impl Server {
-    /// Kills it (SIGKILL).
+    /// Kills it: with SIGKILL, at whatever it does. Where its calls are recorded the preloaded
+    /// library does that, so that none is done and not in the record.
     pub(crate) fn kill(mut self) -> anyhow::Result<()> {
-        // An error means that it has ended already.
-        let _ = self.child.kill();
+        if self.is_recorded {
+            self.signal("-USR1")?;
+        } else {
+            // An error means that it has ended already.
+            let _ = self.child.kill();
+        }
         self.child.wait()?;
+        Ok(())
+    }
+
+    fn signal(&self, signal: &str) -> anyhow::Result<()> {
+        let pid = self.child.id().to_string();
+        Command::new("kill").args([signal, &pid]).status()?;
         Ok(())
     }
 
@@ -221,8 +241,7 @@ impl Server {
 
     /// Asks it to end (SIGTERM) and waits; returns its exit code.
     pub(crate) async fn stop(mut self) -> anyhow::Result<Option<i32>> {
-        let pid = self.child.id().to_string();
-        Command::new("kill").args(["-TERM", &pid]).status()?;
+        self.signal("-TERM")?;
         let begin = Instant::now();
         while begin.elapsed() < PATIENCE {
             if let Some(status) = self.child.try_wait()? {
