@@ -13,6 +13,7 @@ import os
 import subprocess
 import sys
 import tarfile
+import time
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -36,6 +37,9 @@ WHOLE = {
 # No test takes this long; one that does has met a server that does not answer.
 FILE_SECONDS_MAX = 600
 
+FETCHES_MAX = 3
+FETCH_PAUSE_SECONDS = 5
+
 
 def source_of(package, folder):
     """Fetches and unpacks a source package; returns the folder with its tests."""
@@ -45,12 +49,21 @@ def source_of(package, folder):
         pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"]
         pip += ["--disable-pip-version-check"]
         sources = ["--no-binary", ":all:", "--dest", str(folder), package]
-        subprocess.run([*pip, *sources], check=True)
+        fetch([*pip, *sources])
         (archive,) = [path for path in folder.glob(f"{unpacked.name}.*") if path.is_file()]
         opened = zipfile.ZipFile(archive) if archive.suffix == ".zip" else tarfile.open(archive)
         with opened:
             opened.extractall(folder)
     return unpacked / "tests"
+
+
+def fetch(command):
+    """Runs what needs the network, again where that fails."""
+    for _ in range(FETCHES_MAX - 1):
+        if subprocess.run(command).returncode == 0:
+            return
+        time.sleep(FETCH_PAUSE_SECONDS)
+    subprocess.run(command, check=True)
 
 
 def run_file(file, folder):

@@ -235,6 +235,7 @@ fn apt_install(packages: &[&str]) -> bool {
     let apt = |arguments: &[&str]| {
         let mut command = Command::new("apt-get");
         command.env("DEBIAN_FRONTEND", "noninteractive");
+        command.args(["-o", "Acquire::Retries=3", "-o", "DPkg::Lock::Timeout=120"]);
         runs_aloud(command.args(["-q", "-y"]).args(arguments))
     };
     println!("installing {}", packages.join(", "));

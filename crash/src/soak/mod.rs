@@ -242,10 +242,12 @@ fn devices(world: &World, rng: &mut Rng) -> Vec<Rc<Device>> {
         Temper::Slow,
         Temper::Restless,
     ];
+    // The first websockets have one each, so that none is missing.
+    let mut first = tempers.into_iter();
     let mut add = |user: usize, kind| {
         let epid = format!("e{}", world.number());
         let temper = match kind {
-            Kind::Websocket => tempers[rng.usize(..4)],
+            Kind::Websocket => first.next().unwrap_or_else(|| tempers[rng.usize(..4)]),
             Kind::Stream => tempers[rng.usize(..3)],
         };
         let device = Rc::new(Device::new(user, kind, temper, epid));

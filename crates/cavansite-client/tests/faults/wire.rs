@@ -8,7 +8,7 @@ use cavansite_client::{
     StaticTokenCredential, Transport,
 };
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
 use crate::mock::token;
 
@@ -130,9 +130,10 @@ async fn a_post_without_a_body_says_so_and_the_host_is_the_endpoints() {
 
 #[tokio::test]
 async fn a_refused_connection_is_told_from_one_that_broke() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let endpoint = format!("http://{}", listener.local_addr().unwrap());
-    drop(listener);
+    // Bound, so that nobody else listens there.
+    let deaf = TcpSocket::new_v4().unwrap();
+    deaf.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let endpoint = format!("http://{}", deaf.local_addr().unwrap());
     assert_eq!(kind(&endpoint).await, ErrorKind::Connection);
 }
 

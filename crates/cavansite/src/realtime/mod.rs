@@ -43,6 +43,8 @@ use seal::Seal;
 
 /// How often is looked whether a token on an open connection has ended.
 const SWEEP: Duration = Duration::from_millis(500);
+// Connections are promised to end within a second of it: half of that is for their farewell.
+const _: () = assert!(SWEEP.as_millis() <= 500);
 /// How often it is recorded up to when all was told. Apart from the sweeps: the disk may take long.
 const RECORD: Duration = Duration::from_secs(1);
 /// The longest connection identity; SDKs use UUIDs.

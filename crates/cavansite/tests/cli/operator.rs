@@ -8,6 +8,7 @@ use std::process::Command;
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use rcgen::{CertificateParams, KeyPair};
 use serde_json::{Value, json};
+use tokio::net::TcpSocket;
 
 use crate::harness::{Home, Server, assert_refusal, exchange, run, stdout};
 
@@ -236,7 +237,11 @@ fn a_key_that_is_no_longer_valid_is_refused_and_not_printed() {
 fn a_server_that_is_gone_is_a_refusal_at_once() {
     let home = Home::new();
     let mut server = home.start(&["dev"]);
-    let copy = changed(&home, &server, &json!({}));
+    // The place of the dead, bound so that nobody else listens there.
+    let deaf = TcpSocket::new_v4().unwrap();
+    deaf.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let address = deaf.local_addr().unwrap().to_string();
+    let copy = changed(&home, &server, &json!({ "address": address }));
     server.signal("KILL");
     server.wait();
     for command in [

@@ -11,8 +11,9 @@ use base64::prelude::{BASE64_STANDARD, Engine};
 
 use crate::harness::{Home, Server, read_all};
 
-/// A signed request for a new user without the last byte of its body: the server waits for it.
-fn half_a_request(server: &Server) -> String {
+/// Sends a signed request for a new user without the last byte of its body, and returns when the
+/// server waits for that.
+fn send_half_a_request(server: &Server, stream: &mut (impl Read + Write)) {
     let key = server
         .text("connectionString")
         .split("accesskey=")
@@ -24,12 +25,20 @@ fn half_a_request(server: &Server) -> String {
     let date = httpdate::fmt_http_date(now());
     let text = format!("POST\n{target}\n{date};localhost;{hash}");
     let signature = BASE64_STANDARD.encode(sign(&key, text.as_bytes()));
-    format!(
+    let request = format!(
         "POST {target} HTTP/1.1\r\nHost: localhost\r\nx-ms-date: {date}\r\n\
          x-ms-content-sha256: {hash}\r\nAuthorization: HMAC-SHA256 \
          SignedHeaders=x-ms-date;host;x-ms-content-sha256&Signature={signature}\r\n\
-         Content-Type: application/json\r\nContent-Length: 2\r\n\r\n{{"
-    )
+         Content-Type: application/json\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n{{"
+    );
+    stream.write_all(request.as_bytes()).unwrap();
+    let wanted = b"HTTP/1.1 100 Continue\r\n\r\n";
+    let mut asked_for = vec![0; wanted.len()];
+    stream.read_exact(&mut asked_for).unwrap();
+    assert_eq!(
+        String::from_utf8_lossy(&asked_for),
+        String::from_utf8_lossy(wanted)
+    );
 }
 
 #[expect(
@@ -46,12 +55,7 @@ fn sigterm_answers_what_is_in_flight_and_exits_0() {
         let home = Home::new();
         let mut server = home.start(&["dev"]);
         let mut stream = server.tls();
-        stream
-            .write_all(half_a_request(&server).as_bytes())
-            .unwrap();
-        // An answer on a second connection shows that the first one's head has arrived.
-        server.get("/health/live");
-        std::thread::sleep(Duration::from_millis(200));
+        send_half_a_request(&server, &mut stream);
         server.signal(signal);
         server.wait_for("stopping", Server::log);
         stream.write_all(b"}").unwrap();
@@ -87,10 +91,7 @@ fn a_request_that_never_ends_holds_up_the_stop_for_a_bound_alone() {
     command.env("CAVANSITE_HTTP_DRAIN_TIMEOUT_MS", "300");
     let mut server = home.start_command(command);
     let mut stream = server.tcp();
-    stream
-        .write_all(half_a_request(&server).as_bytes())
-        .unwrap();
-    std::thread::sleep(Duration::from_millis(200));
+    send_half_a_request(&server, &mut stream);
     server.signal("TERM");
     assert!(server.wait().success());
     assert!(
@@ -105,10 +106,7 @@ fn a_second_signal_stops_at_once() {
     let home = Home::new();
     let mut server = home.start(&["dev"]);
     let mut stream = server.tcp();
-    stream
-        .write_all(half_a_request(&server).as_bytes())
-        .unwrap();
-    std::thread::sleep(Duration::from_millis(200));
+    send_half_a_request(&server, &mut stream);
     server.signal("TERM");
     server.wait_for("stopping", Server::log);
     server.signal("TERM");
@@ -123,9 +121,7 @@ fn a_body_that_stops_arriving_is_not_waited_for() {
     command.env("CAVANSITE_HTTP_BODY_TIMEOUT_MS", "200");
     let server = home.start_command(command);
     let mut stream = server.tcp();
-    stream
-        .write_all(half_a_request(&server).as_bytes())
-        .unwrap();
+    send_half_a_request(&server, &mut stream);
     let answer = read_all(stream);
     assert!(answer.starts_with("HTTP/1.1 4"), "{answer}");
 }

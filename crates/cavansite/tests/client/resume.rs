@@ -124,7 +124,8 @@ async fn each_message_comes_once_though_the_queue_overflows() {
     let thread = ben.thread_client(thread.thread_id());
     let reading = timeout(PATIENCE, follow(thread, events, 50));
     let (came, gaps) = reading.await.unwrap();
-    assert_eq!(gaps, 1);
+    // Another one where he reads while the last of them come.
+    assert!(gaps >= 1, "nothing overflowed");
     let expected: BTreeMap<_, _> = (1..=50).map(|number| (number.to_string(), 1)).collect();
     assert_eq!(came, expected);
 }

@@ -15,7 +15,7 @@ use tokio::time::{sleep, timeout};
 use tower::ServiceExt as _;
 
 use crate::harness::{Answer, Dialect::Ga2024, HOST, Options, Signing, TestServer, User};
-use crate::websocket::{Live, PATIENCE, QUIET, UNAUTHORIZED};
+use crate::websocket::{Live, PATIENCE, QUIET, SOON, UNAUTHORIZED};
 
 const EVENTS: &str = "/cavansite/v1/events";
 
@@ -130,9 +130,20 @@ async fn listen(server: &TestServer, limits: HttpLimits) -> Live<'_> {
 }
 
 /// Whether a stream opens for the user; it is gone at once.
-async fn is_open(server: &TestServer, user: &User) -> bool {
+async fn opens(server: &TestServer, user: &User) -> bool {
     let Ok(response) = server.router.clone().oneshot(request(user, None)).await;
     response.status() == 200
+}
+
+/// Returns once a stream opens for the user, or once none does.
+async fn until_opens(server: &TestServer, user: &User, wanted: bool, within: Duration) {
+    let comes_true = async {
+        while opens(server, user).await != wanted {
+            sleep(Duration::from_millis(10)).await;
+        }
+    };
+    let came = timeout(within, comes_true).await;
+    came.unwrap_or_else(|_| panic!("whether a stream opens stays {}", !wanted));
 }
 
 fn kind(event: &Event) -> &str {
@@ -305,11 +316,12 @@ async fn a_client_that_reads_nothing_of_its_stream_is_cut_and_holds_up_nobody() 
         bob.token
     );
     client.write_all(head.as_bytes()).await.unwrap();
+    until_opens(&server, &bob, false, PATIENCE).await;
     let mut alices = Stream::open(&server, &alice, None).await;
     let deadline = tokio::time::Instant::now() + PATIENCE;
     let text = "x".repeat(27_000);
     // More than any system takes in for who does not read.
-    while !is_open(&server, &bob).await {
+    while !opens(&server, &bob).await {
         assert!(tokio::time::Instant::now() < deadline, "it is never cut");
         for _ in 0..20 {
             chat.say(&thread, &text).await;
@@ -360,7 +372,7 @@ fn without_window(user: &User) -> Vec<u8> {
 async fn a_stream_whose_client_leaves_it_no_room_ends_with_its_token_too() {
     let server = for_one_stream_each().await;
     let limits = HttpLimits {
-        write_stall_ms: 3_000,
+        write_stall_ms: 10_000,
         head_timeout_ms: 200,
         ..HttpLimits::default()
     };
@@ -368,11 +380,7 @@ async fn a_stream_whose_client_leaves_it_no_room_ends_with_its_token_too() {
     let alice = server.user().await;
     let mut client = TcpStream::connect(live.address).await.unwrap();
     client.write_all(&without_window(&alice)).await.unwrap();
-    let deadline = tokio::time::Instant::now() + PATIENCE;
-    while is_open(&server, &alice).await {
-        assert!(tokio::time::Instant::now() < deadline, "no stream opens");
-        sleep(Duration::from_millis(10)).await;
-    }
+    until_opens(&server, &alice, false, PATIENCE).await;
     // Nothing moves, and it stays open.
     let mut answer = [0; 1024];
     let quiet = async { while client.read(&mut answer).await.unwrap() > 0 {} };
@@ -380,7 +388,8 @@ async fn a_stream_whose_client_leaves_it_no_room_ends_with_its_token_too() {
     server.revoke(&alice).await;
     let token = server.token(&alice).await;
     let alice = User { token, ..alice };
-    sleep(Duration::from_millis(900)).await;
+    // Its place is free before its client is cut for taking nothing.
+    until_opens(&server, &alice, true, SOON).await;
     let mut stream = Stream::open(&server, &alice, None).await;
     let mut rest = Vec::new();
     let ended = timeout(PATIENCE, client.read_to_end(&mut rest)).await;
@@ -397,27 +406,12 @@ async fn a_stream_ends_with_its_token() {
     let mut of_revoked = Stream::open(&server, &revoked, None).await;
     let mut of_expired = Stream::open(&server, &expired, None).await;
     server.revoke(&revoked).await;
-    assert!(
-        timeout(Duration::from_secs(1), of_revoked.next())
-            .await
-            .unwrap()
-            .is_none()
-    );
+    assert!(timeout(SOON, of_revoked.next()).await.unwrap().is_none());
     server.delete_user(&deleted).await;
-    assert!(
-        timeout(Duration::from_secs(1), of_deleted.next())
-            .await
-            .unwrap()
-            .is_none()
-    );
+    assert!(timeout(SOON, of_deleted.next()).await.unwrap().is_none());
     assert!(of_expired.is_quiet().await);
     server.clock.advance_ms(24 * 60 * 60 * 1000);
-    assert!(
-        timeout(Duration::from_secs(1), of_expired.next())
-            .await
-            .unwrap()
-            .is_none()
-    );
+    assert!(timeout(SOON, of_expired.next()).await.unwrap().is_none());
     server.send(request(&revoked, None)).await.expect(401);
 }
 
@@ -533,10 +527,9 @@ async fn a_replaced_access_key_ends_with_its_tokens_and_their_connections() {
     let mut stream = Stream::open(&server, &bob, None).await;
     let keys = rotate(&server, 1, "Primary").await.expect(200);
     assert_eq!(keys.headers["cache-control"], "no-store");
-    let soon = Duration::from_secs(1);
-    let words = timeout(soon, socket.last_words()).await;
+    let words = timeout(SOON, socket.last_words()).await;
     assert_eq!(words.as_deref(), Ok(UNAUTHORIZED));
-    assert!(timeout(soon, stream.next()).await.unwrap().is_none());
+    assert!(timeout(SOON, stream.next()).await.unwrap().is_none());
     server.send(request(&alice, None)).await.expect(401);
     assert!(other.is_quiet().await);
     drop((live, socket, other, stream));

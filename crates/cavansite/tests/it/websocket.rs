@@ -18,6 +18,8 @@ use crate::harness::{Answer, HOST, TestServer, User};
 
 /// Generous: machines that run tests are busy.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+/// What is over within a second is waited for so long, for the same reason.
+pub(crate) const SOON: Duration = Duration::from_secs(5);
 /// Long enough for a push that should not come.
 pub(crate) const QUIET: Duration = Duration::from_millis(700);
 

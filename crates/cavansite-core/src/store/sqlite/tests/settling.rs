@@ -375,8 +375,10 @@ async fn content_is_erased_soon_under_light_traffic_and_leaves_the_log() {
     let log = directory.path().join("data/cavansite.db-wal");
     let mut was_emptied = false;
     for _ in 0..6 {
-        tokio::time::sleep(Duration::from_secs(1)).await;
-        was_emptied |= std::fs::metadata(&log).unwrap().len() == 0;
+        for _ in 0..50 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            was_emptied |= std::fs::metadata(&log).unwrap().len() == 0;
+        }
         send(&store, other, "y").await.unwrap();
     }
     assert_eq!(not_erased(&database(&directory)), (0, 0));
