@@ -1,16 +1,20 @@
-//! The proof that the harness bites: a server that does not sync, and one that answers before it
-//! syncs, both of the `fault-injection` feature, must be found to lose what they acknowledged, and
-//! the same server without a fault must not.
+//! The proof that the harness bites: a server that does not sync, one that answers before it syncs,
+//! and one that takes a failed commit for a good one, all of the `fault-injection` feature, must be
+//! found to lose what they acknowledged, and the same server without a fault must not.
 
 use crate::Bench;
+use crate::failures;
 use crate::power;
 use crate::report::Report;
 
-/// The faults, by their name in `FAULT_INJECTION`.
+/// The faults that power cuts find, by their name in `FAULT_INJECTION`.
 const FAULTS: [(&str, &str); 2] = [
     ("unsynced", "synchronous=OFF"),
     ("answer-first", "the answer before the sync"),
 ];
+
+/// Failing disks, beside one of each sync at the start, for the fault that they find.
+const FAILURES: usize = 6;
 
 /// Options of `bites`.
 #[derive(Debug, clap::Args)]
@@ -34,6 +38,15 @@ pub(crate) async fn run(bench: &Bench, options: &Options) -> anyhow::Result<bool
         );
         sound &= report.bad > 0;
     }
+    let mut report = Report::new("bites", bench.seed);
+    report.quiet = true;
+    let fault = [("FAULT_INJECTION", "failed-as-done")];
+    let sums = failures::attack(bench, FAILURES, &fault, &mut report).await?;
+    println!(
+        "bites: a failed commit is taken for a good one: {} of {} failures show losses",
+        report.bad, sums.failures
+    );
+    sound &= report.bad > 0;
     let mut report = Report::new("bites", bench.seed);
     power::cut(bench, images, &[], &mut report).await?;
     println!(

@@ -2,11 +2,14 @@
 //! from then on. It must refuse what it cannot keep, go on when the disk does, and hold what it
 //! acknowledged: after a restart, and on the disk that a power cut would have left.
 
+use std::ffi::OsString;
 use std::time::Duration;
 
+use anyhow::Context as _;
 use fastrand::Rng;
 
 use crate::Bench;
+use crate::disk::Recording;
 use crate::history::{End, History};
 use crate::load::{Until, World};
 use crate::power::Recorded;
@@ -16,11 +19,12 @@ use crate::verify::verify;
 
 const EIO: u8 = 5;
 const ENOSPC: u8 = 28;
-/// The first calls belong to the start of the server.
-const CALLS_AT_START: u64 = 25;
-const CALLS_MAX: u64 = 300;
-/// The syncs up to the first answers, each of which fails once in every run.
+/// The first writes belong to the start of the server, and some more to its first users.
+const WRITES_AT_START: u64 = 60;
+const WRITES_MAX: u64 = 300;
+/// The syncs of the start and of the first users, each of which fails once in every run.
 const SYNCS_AT_START: u64 = 14;
+const SYNCS_MAX: u64 = 100;
 /// Disks after a power cut that are made of each failure: a name is lost in every other one.
 const IMAGES: usize = 4;
 const LOAD: Until = Until {
@@ -53,13 +57,16 @@ struct Failure {
 impl Failure {
     fn any(rng: &mut Rng) -> Self {
         let on_sync = rng.bool();
+        let (at_start, max) = if on_sync {
+            (SYNCS_AT_START, SYNCS_MAX)
+        } else {
+            (WRITES_AT_START, WRITES_MAX)
+        };
         Self {
             on_sync,
             from: match rng.u8(..5) {
-                0 => rng.u64(1..=CALLS_AT_START),
-                // Syncs are fewer.
-                _ if on_sync => rng.u64(CALLS_AT_START..CALLS_MAX / 3),
-                _ => rng.u64(CALLS_AT_START..CALLS_MAX),
+                0 => rng.u64(1..=at_start),
+                _ => rng.u64(at_start..max),
             },
             error: if on_sync || rng.bool() { EIO } else { ENOSPC },
             count: match rng.u8(..4) {
@@ -87,49 +94,65 @@ impl Failure {
 }
 
 /// What the failures came to.
-#[derive(Default)]
-struct Sums {
+#[derive(Debug, Default)]
+pub(crate) struct Sums {
+    pub(crate) failures: usize,
     refused_starts: usize,
     refused_writes: usize,
 }
 
 /// Lets so many disks fail; tells whether nothing was wrong.
 pub(crate) async fn run(bench: &Bench, options: &Options) -> anyhow::Result<bool> {
-    let mut rng = bench.rng();
     let mut report = Report::new("failing disks", bench.seed);
+    let sums = attack(bench, options.count, &[], &mut report).await?;
+    Ok(report.close(&format!(
+        "{} failures, {} starts and {} writes refused",
+        sums.failures, sums.refused_starts, sums.refused_writes
+    )))
+}
+
+/// Lets so many disks fail, and one at each of the first syncs, of a server with these further
+/// variables.
+pub(crate) async fn attack(
+    bench: &Bench,
+    count: usize,
+    environment: &[(&'static str, &str)],
+    report: &mut Report,
+) -> anyhow::Result<Sums> {
+    let mut rng = bench.rng();
     let mut sums = Sums::default();
     let mut failures: Vec<Failure> = (1..=SYNCS_AT_START).map(Failure::of_sync).collect();
-    failures.extend((0..options.count).map(|_| Failure::any(&mut rng)));
+    failures.extend((0..count).map(|_| Failure::any(&mut rng)));
     for (number, failure) in failures.iter().enumerate() {
         let site = Site::new(&bench.binary, &bench.dir.join(format!("failure-{number}")))?;
-        let faults = fail(bench, &site, failure, &mut rng, &mut report, &mut sums).await?;
-        report.add(
-            &format!("failure {number} ({})", failure.variable()),
-            &site.data(),
-            &faults,
-        );
-        if faults.is_empty() {
+        let case = format!("failure {number} ({})", failure.variable());
+        let mut variables = bench.record(&site);
+        let environment = environment.iter();
+        variables.extend(environment.map(|(name, value)| (*name, value.into())));
+        let faults = fail(
+            bench, &site, failure, variables, &mut rng, report, &mut sums,
+        )
+        .await
+        .with_context(|| case.clone())?;
+        report.add(&case, &site.data(), &faults);
+        if faults.is_empty() || report.quiet {
             std::fs::remove_dir_all(site.folder())?;
         }
     }
-    Ok(report.close(&format!(
-        "{} failures, {} starts and {} writes refused",
-        failures.len(),
-        sums.refused_starts,
-        sums.refused_writes
-    )))
+    sums.failures = failures.len();
+    Ok(sums)
 }
 
 async fn fail(
     bench: &Bench,
     site: &Site,
     failure: &Failure,
+    variables: Vec<(&'static str, OsString)>,
     rng: &mut Rng,
     report: &mut Report,
     sums: &mut Sums,
 ) -> anyhow::Result<Vec<String>> {
     std::fs::File::create(site.record())?;
-    let variables = bench.record(site);
     let mut failing = variables.clone();
     failing.push(("POWERCUT_FAIL", failure.variable().into()));
     let mut faults = Vec::new();
@@ -151,6 +174,7 @@ async fn fail(
     let Some(world) = World::new(site, history).await? else {
         sums.refused_writes += 1;
         end(server, rng).await?;
+        Recording::read(&site.record())?.check_complete(&site.disk())?;
         faults.extend(restart(site, None, rng, report).await?);
         return Ok(faults);
     };

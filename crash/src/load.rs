@@ -20,6 +20,8 @@ use crate::server::{Site, User};
 pub(crate) const CLIENTS: usize = 4;
 /// Users who are added and removed.
 pub(crate) const GUESTS: usize = 4;
+/// How often a user, or a token, is asked for.
+const TRIES_MAX: usize = 10;
 /// Threads in a directory.
 const THREADS_MAX: usize = 10;
 /// Messages of a client's own that it may still change.
@@ -60,20 +62,34 @@ pub(crate) struct Until {
     pub(crate) time: Duration,
 }
 
+/// Asks again for what is refused: a disk that fails a few times is to be used after that.
+async fn patiently<T>(
+    ask: impl AsyncFn() -> anyhow::Result<Option<T>>,
+) -> anyhow::Result<Option<T>> {
+    for _ in 1..TRIES_MAX {
+        let made = ask().await?;
+        if made.is_some() {
+            return Ok(made);
+        }
+    }
+    ask().await
+}
+
 impl World {
-    /// A world whose users are made on the running server; `None` when it refused or died.
+    /// A world whose users are made on the running server; `None` when it died, or refused all
+    /// the time.
     pub(crate) async fn new(site: &Site, mut history: History) -> anyhow::Result<Option<Self>> {
         let mut world = Self::default();
         let mut ids = Vec::new();
         for _ in 0..=CLIENTS + GUESTS {
-            match site.create_user().await? {
+            match patiently(async || site.create_user().await).await? {
                 Some(id) => ids.push(id),
                 None => return Ok(None),
             }
         }
         // After all of them: a server that answers before it syncs may not know the last one yet.
         for id in ids {
-            match site.issue_token(&id).await? {
+            match patiently(async || site.issue_token(&id).await).await? {
                 Some(token) => world.users.push(User { id, token }),
                 None => return Ok(None),
             }

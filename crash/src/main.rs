@@ -145,7 +145,7 @@ fn run(arguments: &Arguments) -> anyhow::Result<bool> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    runtime.block_on(async {
+    let sound = runtime.block_on(async {
         match &arguments.suite {
             Suite::Kills(options) => kills::run(&bench, options).await,
             Suite::Power(options) => power::run(&bench, options).await,
@@ -155,5 +155,6 @@ fn run(arguments: &Arguments) -> anyhow::Result<bool> {
             Suite::Soak(options) => soak::run(&bench, options).await,
             Suite::SoakBites(options) => soak::run_bites(&bench, options).await,
         }
-    })
+    });
+    sound.with_context(|| format!("with the seed {}", bench.seed))
 }

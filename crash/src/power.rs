@@ -5,6 +5,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use anyhow::Context as _;
 use fastrand::Rng;
 
 use crate::Bench;
@@ -56,7 +57,9 @@ pub(crate) async fn cut(
     while number < images {
         let folder = bench.dir.join(format!("recording-{recordings}"));
         let site = Site::new(&bench.binary, &folder)?;
-        let recorded = record(bench, &site, environment, &mut rng).await?;
+        let recorded = record(bench, &site, environment, &mut rng)
+            .await
+            .with_context(|| format!("recording {recordings}"))?;
         if !report.quiet {
             report.add(
                 &format!("recording {recordings}"),

@@ -223,9 +223,13 @@ impl Server {
         Ok(())
     }
 
-    fn signal(&self, signal: &str) -> anyhow::Result<()> {
-        let pid = self.child.id().to_string();
-        Command::new("kill").args([signal, &pid]).status()?;
+    /// Sends it a signal unless it has ended: somebody else may have its number then.
+    fn signal(&mut self, signal: &str) -> anyhow::Result<()> {
+        if self.child.try_wait()?.is_none() {
+            let pid = self.child.id().to_string();
+            let status = Command::new("kill").args([signal, &pid]).status()?;
+            anyhow::ensure!(status.success(), "kill {signal} {pid} failed");
+        }
         Ok(())
     }
 

@@ -187,7 +187,7 @@ impl Device {
     pub(super) fn was_away_for(&self, at: u64, longer_than_ms: u64) -> bool {
         let away = self.away.borrow();
         away.iter().any(|(begin, end)| {
-            end - begin > longer_than_ms && *begin <= at && at <= end + UNREAD_MS
+            end.saturating_sub(*begin) > longer_than_ms && *begin <= at && at <= end + UNREAD_MS
         })
     }
 

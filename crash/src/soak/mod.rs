@@ -156,9 +156,9 @@ fn named(world: &World) -> [(&'static str, usize); 11] {
         ("kills", &counts.kills),
         ("stalls", &counts.stalls),
         ("cuts", &counts.cuts),
-        ("overflows of websockets", &counts.overflows),
         ("new identities", &counts.new_identities),
         ("replaced connections", &counts.replaced),
+        ("overflows of websockets", &counts.overflows),
         ("overflows of streams", &counts.caught_up),
         ("graceful stops", &counts.stops),
         ("tokens that ended", &counts.tokens_ended),
@@ -186,7 +186,7 @@ fn grown(outcome: &mut Outcome, must_hold: bool) -> String {
 fn left_out(world: &World, seconds: u64) -> Vec<String> {
     let all = named(world);
     let expected = if seconds < 120 {
-        all.len() - 3
+        all.len() - 4
     } else {
         all.len()
     };
@@ -242,12 +242,18 @@ fn devices(world: &World, rng: &mut Rng) -> Vec<Rc<Device>> {
         Temper::Slow,
         Temper::Restless,
     ];
-    // The first websockets have one each, so that none is missing.
-    let mut first = tempers.into_iter();
+    // As many websockets of each, so that none is missing.
+    let mut deck = Vec::new();
     let mut add = |user: usize, kind| {
         let epid = format!("e{}", world.number());
         let temper = match kind {
-            Kind::Websocket => first.next().unwrap_or_else(|| tempers[rng.usize(..4)]),
+            Kind::Websocket => {
+                if deck.is_empty() {
+                    deck.extend(tempers);
+                    rng.shuffle(&mut deck);
+                }
+                deck.pop().unwrap_or(Temper::Steady)
+            }
             Kind::Stream => tempers[rng.usize(..3)],
         };
         let device = Rc::new(Device::new(user, kind, temper, epid));

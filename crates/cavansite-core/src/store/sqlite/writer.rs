@@ -112,6 +112,8 @@ impl Writer {
             self.doubt();
             StoreFailure::new(error)
         });
+        #[cfg(feature = "fault-injection")]
+        let failed = failed.filter(|_| !super::fault::passes_for_done());
         for request in requests {
             request.answer(failed.as_ref());
         }
