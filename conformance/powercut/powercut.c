@@ -103,7 +103,7 @@ static void *find(const char *name)
     return found;
 }
 
-static void die(void)
+__attribute__((noreturn)) static void die(void)
 {
     kill(getpid(), SIGKILL);
     for (;;)
@@ -118,7 +118,6 @@ static void *await_death(void *signals)
         give_up("no signal can be awaited");
     pthread_mutex_lock(&lock);
     die();
-    return NULL;
 }
 
 /* Every thread that is started later inherits that the signal is not its own. */

@@ -157,13 +157,15 @@ async fn fail(
     failing.push(("POWERCUT_FAIL", failure.variable().into()));
     let mut faults = Vec::new();
     let mut started = site.start(failing).await?;
+    let mut failure_is_over = failure.count > 0;
     if let Started::Ended(ended) = &started {
         sums.refused_starts += 1;
+        failure_is_over = true;
         faults.extend(unclear(ended));
         // The disk works again. What the refused start left is not all synced.
         started = site.start(variables).await?;
     }
-    let server = match started {
+    let mut server = match started {
         Started::Running(server) => server,
         Started::Ended(ended) => {
             faults.push(not_again(&ended));
@@ -173,18 +175,22 @@ async fn fail(
     let history = History::recorded(&site.record())?;
     let Some(world) = World::new(site, history).await? else {
         sums.refused_writes += 1;
+        if !server.runs()? {
+            faults.push(DIED.to_owned());
+        } else if failure_is_over {
+            faults.push(TAKES_NONE.to_owned());
+        }
         end(server, rng).await?;
+        faults.extend(panicked(&site.log()?));
         Recording::read(&site.record())?.check_complete(&site.disk())?;
         faults.extend(restart(site, None, rng, report).await?);
         return Ok(faults);
     };
-    let (server, refused) = load(&world, server, failure, rng, &mut faults).await?;
+    let (server, refused) = load(&world, server, failure_is_over, rng, &mut faults).await?;
     sums.refused_writes += refused;
     let log = site.log()?;
     end(server, rng).await?;
-    if log.contains("panicked") {
-        faults.push("it panicked".to_owned());
-    }
+    faults.extend(panicked(&log));
     let recorded = Recorded::new(world, site)?;
     for number in 0..IMAGES {
         let position = if rng.bool() {
@@ -207,7 +213,7 @@ async fn fail(
 async fn load(
     world: &World,
     mut server: Server,
-    failure: &Failure,
+    failure_is_over: bool,
     rng: &mut Rng,
     faults: &mut Vec<String>,
 ) -> anyhow::Result<(Server, usize)> {
@@ -215,7 +221,7 @@ async fn load(
     let before = world.history.borrow().ops.len();
     world.load(server.address, rng, AFTERWARDS).await;
     if !server.runs()? {
-        faults.push("it has died".to_owned());
+        faults.push(DIED.to_owned());
     }
     faults.append(&mut world.faults.borrow_mut());
     let history = world.history.borrow();
@@ -228,8 +234,8 @@ async fn load(
         .iter()
         .filter(|op| op.action.is_write());
     let takes = afterwards.any(|op| matches!(op.ended, Some((_, End::Done(_)))));
-    if failure.count > 0 && !takes {
-        faults.push("it takes no writes though the disk works again".to_owned());
+    if failure_is_over && !takes {
+        faults.push(TAKES_NONE.to_owned());
     }
     Ok((server, refused))
 }
@@ -261,6 +267,13 @@ async fn restart(
     server.kill()?;
     report.acknowledged += verdict.acknowledged;
     Ok(verdict.faults)
+}
+
+const DIED: &str = "it has died";
+const TAKES_NONE: &str = "it takes no writes though the disk works again";
+
+fn panicked(log: &str) -> Option<String> {
+    log.contains("panicked").then(|| "it panicked".to_owned())
 }
 
 fn not_again(ended: &Ended) -> String {

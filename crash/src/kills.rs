@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use anyhow::Context as _;
 use fastrand::Rng;
 
 use crate::Bench;
@@ -146,8 +147,9 @@ impl Directory<'_> {
             killed?;
             return Ok(false);
         }
-        server.kill()?;
-        Ok(point.is_some())
+        anyhow::ensure!(point.is_some(), "the users could not be made");
+        server.end().await.context("the users could not be made")?;
+        Ok(true)
     }
 }
 

@@ -20,7 +20,7 @@ use crate::server::{Site, User};
 pub(crate) const CLIENTS: usize = 4;
 /// Users who are added and removed.
 pub(crate) const GUESTS: usize = 4;
-/// How often a user, or a token, is asked for.
+/// How often a user, or a token, is asked for at the most.
 const TRIES_MAX: usize = 10;
 /// Threads in a directory.
 const THREADS_MAX: usize = 10;
@@ -66,13 +66,13 @@ pub(crate) struct Until {
 async fn patiently<T>(
     ask: impl AsyncFn() -> anyhow::Result<Option<T>>,
 ) -> anyhow::Result<Option<T>> {
-    for _ in 1..TRIES_MAX {
+    for _ in 0..TRIES_MAX {
         let made = ask().await?;
         if made.is_some() {
             return Ok(made);
         }
     }
-    ask().await
+    Ok(None)
 }
 
 impl World {

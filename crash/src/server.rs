@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
@@ -246,14 +246,19 @@ impl Server {
     /// Asks it to end (SIGTERM) and waits; returns its exit code.
     pub(crate) async fn stop(mut self) -> anyhow::Result<Option<i32>> {
         self.signal("-TERM")?;
+        Ok(self.end().await?.code())
+    }
+
+    /// Waits for its end.
+    pub(crate) async fn end(&mut self) -> anyhow::Result<ExitStatus> {
         let begin = Instant::now();
         while begin.elapsed() < PATIENCE {
             if let Some(status) = self.child.try_wait()? {
-                return Ok(status.code());
+                return Ok(status);
             }
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
-        bail!("the server did not stop within {} s", PATIENCE.as_secs())
+        bail!("the server did not end within {} s", PATIENCE.as_secs())
     }
 }
 

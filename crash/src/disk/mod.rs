@@ -200,7 +200,8 @@ impl Disk {
         directory.present().get(name).copied()
     }
 
-    /// Decides of what was not synced, for so many changes of one file or directory at a time.
+    /// Keeps or drops what was not synced: `fate_of` says how, given how many changes a file or
+    /// directory has.
     fn settle(&mut self, fate_of: impl Fn(usize, &mut Rng) -> Fate, rng: &mut Rng) {
         for file in self.files.values_mut() {
             let pending = std::mem::take(&mut file.pending);
@@ -241,13 +242,13 @@ impl Disk {
 
     fn list(&self, path: &str, tree: &mut Tree) {
         let directory = self.directories.get(path);
-        for (name, inode) in directory.into_iter().flat_map(|found| &found.durable) {
+        for (name, id) in directory.into_iter().flat_map(|found| &found.durable) {
             let below = join(path, name);
             if self.directories.contains_key(&below) {
                 tree.insert(below.clone(), None);
                 self.list(&below, tree);
             } else {
-                let file = self.files.get(inode);
+                let file = self.files.get(id);
                 let contents = file.map_or_else(Vec::new, |file| file.durable.clone());
                 tree.insert(below, Some(contents));
             }

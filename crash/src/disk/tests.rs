@@ -71,8 +71,8 @@ fn directory_sync(position: u64, event: Event) -> Record {
 fn outcomes(recording: &Recording, position: u64) -> BTreeSet<Option<Vec<u8>>> {
     let outcome = |seed| {
         let disk = recording.cut(position, &mut Rng::with_seed(seed));
-        let inode = disk.directories.get("")?.durable.get("a")?;
-        Some(disk.files[inode].durable.clone())
+        let id = disk.directories.get("")?.durable.get("a")?;
+        Some(disk.files[id].durable.clone())
     };
     (0..200).map(outcome).collect()
 }
@@ -143,14 +143,11 @@ fn a_record_that_lacks_what_the_server_did_is_refused() {
         records.push(directory_sync(9, Event::Synced(1)));
         is_complete(records)
     };
-    let (is_told, is_late) = (
-        vec![of(1, Event::Create), write(2, "x")],
-        vec![write(2, "x")],
-    );
-    let (is_told, is_late) = (synced(is_told), synced(is_late));
+    let told_before = synced(vec![of(1, Event::Create), write(2, "x")]);
+    let told_late = synced(vec![write(2, "x")]);
     std::fs::remove_dir_all(&folder).unwrap();
-    assert!(whole && is_told);
-    assert!(!lacks_the_write && !lacks_the_name && !is_late);
+    assert!(whole && told_before);
+    assert!(!lacks_the_write && !lacks_the_name && !told_late);
 }
 
 #[test]

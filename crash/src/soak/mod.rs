@@ -242,17 +242,14 @@ fn devices(world: &World, rng: &mut Rng) -> Vec<Rc<Device>> {
         Temper::Slow,
         Temper::Restless,
     ];
-    // As many websockets of each, so that none is missing.
-    let mut deck = Vec::new();
+    // The tempers of websockets in turn, so that none is missing.
+    let mut websockets = rng.usize(..4);
     let mut add = |user: usize, kind| {
         let epid = format!("e{}", world.number());
         let temper = match kind {
             Kind::Websocket => {
-                if deck.is_empty() {
-                    deck.extend(tempers);
-                    rng.shuffle(&mut deck);
-                }
-                deck.pop().unwrap_or(Temper::Steady)
+                websockets += 1;
+                tempers[websockets % tempers.len()]
             }
             Kind::Stream => tempers[rng.usize(..3)],
         };

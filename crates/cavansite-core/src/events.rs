@@ -12,7 +12,8 @@ use crate::model::{
 
 /// Takes what happens.
 pub trait EventSink: Send + Sync + 'static {
-    /// Something has happened. Of one thread in order; called from one thread at a time per thread.
+    /// Something has happened. What is stored comes from one thread, in commit order; typing at
+    /// any time, from any thread.
     fn publish(&self, event: Event);
 }
 

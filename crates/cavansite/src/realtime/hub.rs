@@ -1,7 +1,8 @@
 //! The hub: users, their connection identities with the websockets of these, and their event
 //! streams.
 //!
-//! Events come in on the store's writer thread after their sync. The hub renders an event once
+//! Events come in on the store's writer thread after their sync, typing on that of its request.
+//! The hub renders an event once
 //! for each kind of receiver, when one who is to be told is there, and queues it by reference at
 //! each, so that one thread's events stay in order; a connection's task takes them from there.
 
@@ -16,19 +17,13 @@ use cavansite_core::identity::Session;
 use cavansite_core::model::{Identity, Installation, Timestamp, UserId};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-use super::limits::{RESUME_OVERLAP_MS, RESUMES_MAX, RealtimeLimits};
+use super::limits::{FULL_MS_MAX, RELIEVED_SHARE, RESUME_OVERLAP_MS, RESUMES_MAX, RealtimeLimits};
 use super::mailbox::{End, Keeper, Kept, Mailbox};
 use super::owed::Owed;
 use super::payload::Payload;
 use super::stream_event::StreamEvent;
 use super::wake::{Woken, Workers};
 use crate::http::Answering;
-
-/// When all mailboxes together keep too much, this part of what they may is made free.
-const RELIEVED_SHARE: usize = 8;
-/// When they keep too much for so long, though nothing new comes, in milliseconds: those who have
-/// come back and do not take what was read for them keep others from coming back.
-const FULL_MS_MAX: i64 = 10_000;
 
 /// Where events come in and connections are known.
 pub struct Hub {

@@ -4,6 +4,47 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+/// How often is looked whether a token on an open connection has ended.
+pub(super) const SWEEP: Duration = Duration::from_millis(500);
+
+/// How long the last words of a websocket may take to be written.
+pub(super) const FAREWELL: Duration = Duration::from_millis(500);
+
+// A connection ends within a second of its token: that is looked for, and last words follow.
+const _: () = assert!(SWEEP.as_millis() + FAREWELL.as_millis() <= 1_000);
+
+/// How often it is recorded up to when all was told. Apart from the sweeps: the disk may take long.
+pub(super) const RECORD: Duration = Duration::from_secs(1);
+
+/// The life that a client is told its connection has, in seconds.
+pub(crate) const TTL_SECONDS: u32 = 14_400;
+
+/// The longest connection identity, in bytes; SDKs use UUIDs.
+pub(super) const EPID_BYTES_MAX: usize = 64;
+
+/// Used session ids that are remembered until they expire, in all and of one user: who opens
+/// websockets all the time is refused before others are.
+pub(super) const USED_MAX: usize = 64 * 1024;
+pub(super) const USED_BY_USER_MAX: usize = 1024;
+
+/// What is read at a time of a websocket's frame, in bytes: clients send little. Held as long as
+/// the connection lives.
+pub(super) const READ_BUFFER_BYTES: usize = 512;
+
+/// What waits to be written of tungstenite's own, in bytes: pongs, of which it keeps the newest
+/// where a client does not read them, and last words.
+pub(super) const CONTROL_BYTES_MAX: usize = 4 * 1024;
+
+/// What is written to a receiver in one go, in bytes.
+pub(super) const BATCH_BYTES: usize = 16 * 1024;
+
+/// When all mailboxes together keep too much, this part of what they may is made free.
+pub(super) const RELIEVED_SHARE: usize = 8;
+
+/// When they keep too much for so long, though nothing new comes, in milliseconds: those who have
+/// come back and do not take what was read for them keep others from coming back.
+pub(super) const FULL_MS_MAX: i64 = 10_000;
+
 /// How far before the time from which on a receiver misses events it is told again, in
 /// milliseconds: commits take their time, and the clock may have been set back a little.
 pub(super) const RESUME_OVERLAP_MS: i64 = 2_000;

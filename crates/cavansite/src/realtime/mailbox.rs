@@ -57,8 +57,8 @@ pub(super) struct Mailbox<P> {
     pub(super) user: UserId,
     /// The connection identity; empty for a stream.
     pub(super) epid: String,
-    /// Wakes the connection's task. To be called on the thread of that task alone, where it costs
-    /// no system call.
+    /// Wakes the connection's task. Pushes call it on the thread of that task, where it costs no
+    /// system call.
     pub(super) wake: Arc<Notify>,
     inner: Mutex<Inner<P>>,
 }

@@ -2,7 +2,8 @@
 //! they leave by.
 //!
 //! The routes are in `api/realtime.rs`; the wire shapes in the protocol crate. How it works and
-//! why: docs/adr/0006-real-time.md.
+//! why: docs/adr/0006-real-time.md, docs/adr/0007-resume-from-the-store.md and
+//! docs/adr/0008-what-fan-out-costs.md.
 
 #[cfg(feature = "fault-injection")]
 mod fault;
@@ -23,7 +24,6 @@ mod wake;
 mod websocket;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use cavansite_core::clock::{Clock, Randomness};
 use cavansite_core::identity::{IdentityService, Session};
@@ -33,22 +33,15 @@ use tokio::time::sleep;
 
 pub use hub::{Hub, HubOptions};
 pub use limits::RealtimeLimits;
+pub(crate) use limits::TTL_SECONDS;
 pub(crate) use seal::Ticket;
 pub(crate) use stream::{NoStream, StreamBody};
 pub(crate) use stream_event::EventId;
 pub(crate) use websocket::{Websocket, accept};
 
 use crate::http::Lease;
+use limits::{EPID_BYTES_MAX, RECORD, SWEEP};
 use seal::Seal;
-
-/// How often is looked whether a token on an open connection has ended.
-const SWEEP: Duration = Duration::from_millis(500);
-// Connections are promised to end within a second of it: half of that is for their farewell.
-const _: () = assert!(SWEEP.as_millis() <= 500);
-/// How often it is recorded up to when all was told. Apart from the sweeps: the disk may take long.
-const RECORD: Duration = Duration::from_secs(1);
-/// The longest connection identity; SDKs use UUIDs.
-const EPID_BYTES_MAX: usize = 64;
 
 /// What the routes of real-time notifications share.
 pub struct Realtime {
@@ -167,6 +160,3 @@ pub(crate) fn epid(text: &str) -> Option<String> {
     let fits = !text.is_empty() && text.len() <= EPID_BYTES_MAX && text.bytes().all(plain);
     fits.then(|| text.to_owned())
 }
-
-/// The life that a client is told its connection has, in seconds.
-pub(crate) const TTL_SECONDS: u32 = socket::TTL_SECONDS;

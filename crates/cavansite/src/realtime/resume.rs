@@ -32,12 +32,14 @@ pub(super) async fn catch_up<P: Kept>(
         });
         return Ok(false);
     };
+    // Half of what is kept leaves room for what comes meanwhile.
+    let page_bytes = hub.limits().kept_bytes_max / 2;
     let read_at = hub.now();
     let page = EventPage {
         since: owed.since,
         told: owed.told,
         limit: RESUME_PAGE,
-        bytes: hub.limits().kept_bytes_max / 2,
+        bytes: page_bytes,
     };
     let list = match store.list_events(&mailbox.user, page).await {
         Ok(list) => list,
@@ -54,8 +56,7 @@ pub(super) async fn catch_up<P: Kept>(
             continue;
         };
         let version = event.position().map(|position| position.version);
-        // Half of what is kept leaves room for what comes meanwhile.
-        if bytes > hub.limits().kept_bytes_max / 2
+        if bytes > page_bytes
             && version != newest
             && let Some(version) = version
         {

@@ -1,4 +1,4 @@
-//! What clients keep for the server, sealed with a key of the installation.
+//! What clients keep for the server, signed with a key of the installation.
 //!
 //! Session ids are the one credential of a websocket. Each names user, connection identity and
 //! token, is good for seconds and for one websocket, and takes no memory until it is used. Identity
@@ -16,16 +16,14 @@ use cavansite_core::clock::Randomness;
 use cavansite_core::identity::Session;
 use cavansite_core::model::{Installation, KeyGeneration, Timestamp, UserId};
 
+use super::limits::{USED_BY_USER_MAX, USED_MAX};
+
 /// Sets these seals apart from whatever else is made with the key.
 const SESSION: &[u8] = b"real-time session id\0";
 const IDENTITY: &[u8] = b"real-time identity\0";
 const TAG_BYTES: usize = 32;
-/// Used session ids that are remembered until they expire, in all and of one user: who opens
-/// websockets all the time is refused before others are.
-const USED_MAX: usize = 64 * 1024;
-const USED_BY_USER_MAX: usize = 1024;
 
-/// Makes and opens session ids.
+/// Makes and checks session ids and identity marks; their text can be read by anybody.
 pub(super) struct Seal {
     key: hmac::Key,
     used: Mutex<Used>,
@@ -104,12 +102,12 @@ impl Seal {
             until.as_millis(),
             u64::from_le_bytes(nonce),
         );
-        self.close(SESSION, &text)
+        self.sign(SESSION, &text)
     }
 
     /// What the session id says, the first time that it is shown in time.
     pub(super) fn open(&self, id: &str, now: Timestamp) -> Option<Ticket> {
-        let text = self.unseal(SESSION, id)?;
+        let text = self.verify(SESSION, id)?;
         let mut fields = text.split(' ');
         let user = UserId::parse(fields.next()?)?;
         let epid = fields.next()?.to_owned();
@@ -139,13 +137,13 @@ impl Seal {
     /// A mark for a connection identity that has been there since then.
     pub(super) fn mark(&self, user: &UserId, epid: &str, known_since: Timestamp) -> String {
         let text = format!("{user} {epid} {}", known_since.as_millis());
-        self.close(IDENTITY, &text)
+        self.sign(IDENTITY, &text)
     }
 
     /// Since when a connection identity has been there, by a mark that it brings back; `None` for
     /// what is no mark of its.
     pub(super) fn known_since(&self, mark: &str, user: &UserId, epid: &str) -> Option<Timestamp> {
-        let text = self.unseal(IDENTITY, mark)?;
+        let text = self.verify(IDENTITY, mark)?;
         let since = text.strip_prefix(user.as_str())?.strip_prefix(' ')?;
         let since = since.strip_prefix(epid)?.strip_prefix(' ')?;
         since.parse().ok().map(Timestamp::from_millis)
@@ -160,12 +158,12 @@ impl Seal {
         self.used.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn close(&self, purpose: &[u8], text: &str) -> String {
+    fn sign(&self, purpose: &[u8], text: &str) -> String {
         let tag = hmac::sign(&self.key, &[purpose, text.as_bytes()].concat());
         BASE64_URL_SAFE_NO_PAD.encode([tag.as_ref(), text.as_bytes()].concat())
     }
 
-    fn unseal(&self, purpose: &[u8], sealed: &str) -> Option<String> {
+    fn verify(&self, purpose: &[u8], sealed: &str) -> Option<String> {
         let mut bytes = BASE64_URL_SAFE_NO_PAD.decode(sealed).ok()?;
         let (tag, text) = bytes.split_at_checked(TAG_BYTES)?;
         hmac::verify(&self.key, &[purpose, text].concat(), tag).ok()?;

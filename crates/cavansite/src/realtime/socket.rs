@@ -16,20 +16,13 @@ use tokio_tungstenite::tungstenite::error::ProtocolError;
 use tokio_tungstenite::tungstenite::{Error as WebsocketError, Message};
 
 use super::hub::Hub;
-use super::limits::{ACK_DELAY, FRAMES_PER_TURN};
+use super::limits::{ACK_DELAY, BATCH_BYTES, FAREWELL, FRAMES_PER_TURN, TTL_SECONDS};
 use super::mailbox::{End, Mailbox, More, Taken};
 use super::payload::Payload;
 use super::resume;
 use super::seal::Ticket;
 use super::websocket::Websocket;
 use crate::http::Lease;
-
-/// Pushes written in one go, in bytes.
-const BATCH_BYTES: usize = 16 * 1024;
-/// How long the last words of a websocket may take to be written.
-const FAREWELL: Duration = Duration::from_millis(500);
-/// The life that a client is told its connection has, in seconds.
-pub(super) const TTL_SECONDS: u32 = 14_400;
 
 /// Why a websocket ended.
 enum Over {
@@ -63,9 +56,13 @@ pub(super) async fn run(
     let over = match Box::pin(identity.check_session(&ticket.session)).await {
         Ok(ends_at) => {
             // Another websocket of the identity may be the present one by now.
-            if !mailbox.has_ended(serial) {
-                hub.move_end(&mailbox, |_| ends_at);
-            }
+            hub.move_end(&mailbox, |present| {
+                if *present == ticket.session {
+                    ends_at
+                } else {
+                    present.expires_at
+                }
+            });
             tokio::select! {
                 biased;
                 over = converse(&hub, store, &mailbox, serial, &mut socket) => over,

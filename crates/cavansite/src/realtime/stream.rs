@@ -14,15 +14,12 @@ use futures_util::{FutureExt as _, Stream};
 use tokio::time::{Instant, Sleep, sleep};
 
 use super::hub::Hub;
-use super::limits::RESUME_OVERLAP_MS;
+use super::limits::{BATCH_BYTES, RESUME_OVERLAP_MS};
 use super::mailbox::{End, Mailbox, More};
 use super::owed::Owed;
 use super::resume;
 use super::stream_event::{EventId, StreamEvent};
 use crate::http::Lease;
-
-/// Events written in one go, in bytes.
-const BATCH_BYTES: usize = 16 * 1024;
 
 /// The last words of a stream when the server stops.
 const STOPPING: &str = ": the server is stopping\n\n";
@@ -90,8 +87,9 @@ pub(super) async fn open(
     let (mailbox, serial) = opened.ok_or(NoStream::TooMany)?;
     let mut greeting = ": connected\n\n".to_owned();
     if left_out {
-        let hours = window_ms / 3_600_000;
-        greeting = format!(": connected; events of more than {hours} hours ago are left out\n\n");
+        let seconds = window_ms / 1_000;
+        greeting =
+            format!(": connected; events of more than {seconds} seconds ago are left out\n\n");
     }
     let heartbeat = Duration::from_millis(hub.limits().stream_heartbeat_ms);
     let open = Open {

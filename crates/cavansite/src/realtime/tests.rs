@@ -20,8 +20,9 @@ use super::hub::{Hub, HubOptions};
 use super::limits::{RESUME_PAUSE, RealtimeLimits};
 use super::mailbox::{End, Keeper as _, Kept as _, Mailbox};
 use super::owed::Owed;
+use super::payload::Payload;
 use super::resume::catch_up;
-use super::stream_event::StreamEvent;
+use super::stream_event::{OVERFLOW_COMMENT, StreamEvent};
 
 const NOW: Timestamp = Timestamp::from_millis(1_600_000_000_000);
 const A_DAY_MS: i64 = 24 * 60 * 60 * 1000;
@@ -272,7 +273,9 @@ async fn who_keeps_most_leaves_it_to_the_store_when_all_keep_too_much_and_nobody
         assert_eq!(taken.map(|_| ()), Err(End::Overflow));
     }
     assert!(gone.owed_since_or_unlist().is_some());
-    assert!(unread.take(unread_serial, usize::MAX).is_ok());
+    assert_eq!(gone.kept_bytes(), 0, "what is owed is in the store");
+    let (text, _) = unread.take(unread_serial, usize::MAX).unwrap();
+    assert!(text.starts_with(OVERFLOW_COMMENT), "{text}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -378,4 +381,27 @@ async fn an_identity_that_made_room_for_another_is_told_what_it_missed_when_it_c
     hub.disconnect(other, *serial, false);
     let (mailbox, serial) = connect("a");
     assert!(mailbox.begin_reading(serial).is_some());
+}
+
+#[tokio::test]
+async fn a_look_at_all_connections_ends_those_whose_tokens_have_ended() {
+    let world = World::new().await;
+    let hub = &world.hub;
+    let (ends, serial) = hub.connect(session(1), "a", NOW).unwrap();
+    let later = Session {
+        expires_at: NOW.plus_millis(2 * A_DAY_MS),
+        ..session(2)
+    };
+    let (stays, other) = hub.connect(later, "b", NOW).unwrap();
+    let said = |mailbox: &Mailbox<Payload>, serial| {
+        let taken = mailbox.take(serial, &[], usize::MAX, hub.limits());
+        taken.map(|taken| taken.frames.len())
+    };
+    world.clock.0.store(A_DAY_MS - 1, Ordering::SeqCst);
+    hub.sweep();
+    assert_eq!(said(&ends, serial), Ok(0));
+    world.clock.0.store(A_DAY_MS, Ordering::SeqCst);
+    hub.sweep();
+    assert_eq!(said(&ends, serial), Err(End::Unauthorized));
+    assert_eq!(said(&stays, other), Ok(0));
 }

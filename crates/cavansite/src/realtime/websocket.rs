@@ -19,16 +19,10 @@ use tokio_tungstenite::tungstenite::protocol::frame::{CloseFrame, FrameHeader};
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Error, Message};
 
-/// What is read at a time of a frame, in bytes: clients send little. Held as long as the
-/// connection lives.
-const READ_BUFFER_BYTES: usize = 512;
+use super::limits::{CONTROL_BYTES_MAX, READ_BUFFER_BYTES};
 
 /// The head of a frame of the server, in bytes.
 const HEAD_BYTES_MAX: usize = 10;
-
-/// What waits to be written of tungstenite's own, in bytes: pongs, of which it keeps the newest
-/// where a client does not read them, and last words.
-const CONTROL_BYTES_MAX: usize = 4 * 1024;
 
 /// The frames of an open websocket.
 pub(crate) struct Websocket {

@@ -25,6 +25,8 @@ struct Stream {
     text: String,
     /// How often it was said that more waited than is kept.
     overflows: usize,
+    /// The last of its comments but heartbeats.
+    comment: String,
 }
 
 /// An event of a stream.
@@ -53,9 +55,14 @@ impl Stream {
             body: response.into_body(),
             text: String::new(),
             overflows: 0,
+            comment: String::new(),
         };
-        let greeting = stream.block().await.unwrap();
-        assert!(greeting.starts_with(": connected"), "{greeting}");
+        stream.comment = stream.block().await.unwrap();
+        assert!(
+            stream.comment.starts_with(": connected"),
+            "{}",
+            stream.comment
+        );
         stream
     }
 
@@ -77,6 +84,9 @@ impl Stream {
         loop {
             let block = self.block().await?;
             self.overflows += usize::from(block.starts_with(": more waited than is kept"));
+            if block.starts_with(": ") {
+                self.comment.clone_from(&block);
+            }
             let field = |name: &str| {
                 let mut lines = block.lines();
                 lines.find_map(|line| line.strip_prefix(name).map(str::to_owned))
@@ -269,11 +279,13 @@ async fn a_stream_goes_on_after_the_last_event_that_its_client_has() {
     let token = server.token(&bob).await;
     let bob = User { token, ..bob };
     let mut too_late = Stream::open(&server, &bob, first.id.as_deref()).await;
+    let left_out = ": connected; events of more than 86400 seconds ago are left out";
+    assert_eq!(too_late.comment, left_out);
     assert!(too_late.is_quiet().await);
 }
 
 #[tokio::test]
-async fn a_stream_whose_client_reads_slowly_misses_nothing() {
+async fn a_stream_whose_client_reads_slowly_misses_nothing_that_is_stored() {
     let server = TestServer::with(Options {
         realtime: RealtimeLimits {
             kept_bytes_max: 20_000,
@@ -412,6 +424,9 @@ async fn a_stream_ends_with_its_token() {
     assert!(of_expired.is_quiet().await);
     server.clock.advance_ms(24 * 60 * 60 * 1000);
     assert!(timeout(SOON, of_expired.next()).await.unwrap().is_none());
+    for stream in [of_revoked, of_deleted, of_expired] {
+        assert_eq!(stream.comment, ": the token has ended");
+    }
     server.send(request(&revoked, None)).await.expect(401);
 }
 
