@@ -96,6 +96,8 @@ def listen(told, phase):
         name: Example(command, block(fence), suffix, tokens[1].token)
         for name, (command, fence, suffix) in EXAMPLES.items()
     }
+    talk = {**os.environ, "CHAT_TOKEN": tokens[1].token}
+    talk["CURL_CA_BUNDLE"] = os.environ["REQUESTS_CA_BUNDLE"]
     try:
         # Until each is connected: what is sent before that is not told.
         created = clients[0].create_chat_thread(
@@ -105,6 +107,11 @@ def listen(told, phase):
         for name, example in examples.items():
             checks.section(f"{phase}: docs/events.md, {name}")
             checks.holds("the example is told of messages", lambda: beats(thread, example))
+            if name == "curl":
+                subprocess.run(
+                    ["sh", "-c", block("sh talk")], env=talk, check=True, stdout=subprocess.DEVNULL
+                )
+                checks.holds("what the page says is told", lambda: example.waits_for(["at noon?"]))
             message = thread.send_message("\u00a1hola, \u4f60\u597d! \"%22\"")
             wanted = [PREFIX + "ChatMessageReceived"]
             if name != "curl":

@@ -26,6 +26,7 @@ pub(super) struct Env {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 enum Shell {
+    #[value(alias = "zsh", alias = "sh")]
     Bash,
     Fish,
     Powershell,

@@ -1,5 +1,6 @@
 //! Starting and stopping a server: what `dev` and `serve` have in common.
 
+use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -62,8 +63,17 @@ pub(super) fn start(mode: Mode, settings: Settings) -> Result<(), Failure> {
     platform::raise_open_files();
 
     // First of all: requests that come from now on wait for their answer, they are not refused.
-    let listener = TcpListener::bind(settings.listen)
-        .map_err(|error| Failure::new(format!("cannot listen on {}: {error}", settings.listen)))?;
+    let listener = TcpListener::bind(settings.listen).map_err(|error| {
+        let hint = if error.kind() == ErrorKind::AddrInUse {
+            ": stop what runs there, or choose another with --listen; port 0 takes a free one"
+        } else {
+            ""
+        };
+        Failure::new(format!(
+            "cannot listen on {}: {error}{hint}",
+            settings.listen
+        ))
+    })?;
     let (data, temporary) = if let Some(data) = &settings.data {
         (data.clone(), None)
     } else {

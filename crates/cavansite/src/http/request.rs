@@ -225,7 +225,7 @@ impl AccessLog {
                     path = self.path,
                     api_version = self.api_version,
                     status = status.as_u16(),
-                    duration_ms = self.started.elapsed().as_secs_f64() * 1000.0,
+                    duration_ms = (self.started.elapsed().as_secs_f64() * 1e6).round() / 1e3,
                     request_id = id.as_str(),
                     client_request_id = client_id.and_then(|id| id.to_str().ok()),
                     peer = %self.client.peer,

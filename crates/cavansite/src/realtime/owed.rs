@@ -33,11 +33,11 @@ impl Owed {
         }
     }
 
-    /// All from a time on, but what of a thread comes up to that place.
-    pub(super) fn since_after(since: Timestamp, told: Position) -> Self {
+    /// All from a time on, but what of a thread comes up to that version.
+    pub(super) fn since_after(since: Timestamp, told: Option<(ThreadId, Version)>) -> Self {
         Self {
             since,
-            told: Arc::new(HashMap::from([(told.thread, told.version)])),
+            told: Arc::new(told.into_iter().collect()),
         }
     }
 }

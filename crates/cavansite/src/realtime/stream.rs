@@ -1,6 +1,7 @@
 //! One event stream (Server-Sent Events), from its opening to its end.
 
 use std::convert::Infallible;
+use std::fmt::Write as _;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -76,21 +77,28 @@ pub(super) async fn open(
     lease: Lease,
 ) -> Result<StreamBody, NoStream> {
     let window_ms = hub.limits().stream_resume_window_ms;
-    let earliest = hub.now().plus_millis(-window_ms);
-    let owed = after.map(|EventId { position }| {
-        Owed::since_after(position.at.plus_millis(-RESUME_OVERLAP_MS), position)
-    });
+    let now = hub.now();
+    let earliest = now.plus_millis(-window_ms);
+    let owed = after
+        .map(|EventId { at, told }| Owed::since_after(at.plus_millis(-RESUME_OVERLAP_MS), told));
     let left_out = owed.as_ref().is_some_and(|owed| owed.since < earliest);
     // Once for all: who is told slowly is told all of it.
     let owed = owed.map(|owed| owed.not_before(earliest));
     let opened = hub.open_stream(session.clone(), owed, lease.answering());
     let (mailbox, serial) = opened.ok_or(NoStream::TooMany)?;
-    let mut greeting = ": connected\n\n".to_owned();
+    let mut greeting = ": connected".to_owned();
     if left_out {
         let seconds = window_ms / 1_000;
-        greeting =
-            format!(": connected; events of more than {seconds} seconds ago are left out\n\n");
+        let _ = write!(
+            greeting,
+            "; events of more than {seconds} seconds ago are left out"
+        );
     }
+    if after.is_none() {
+        // Who is cut off before the first event has something to go on after, too.
+        let _ = write!(greeting, "\nid: {}", EventId::from(now));
+    }
+    greeting.push_str("\n\n");
     let heartbeat = Duration::from_millis(hub.limits().stream_heartbeat_ms);
     let open = Open {
         more: More::Kept,

@@ -87,16 +87,28 @@ impl Kept for StreamEvent {
     }
 }
 
-/// What a stream's `id:` lines say, and a client's `Last-Event-ID` brings back: the place of an
-/// event, `<milliseconds>-<version>-<thread>`.
+/// What a stream's `id:` lines say, and a client's `Last-Event-ID` brings back: what the client
+/// has. Before an event that is its place, `<milliseconds>-<version>-<thread>`; where a stream
+/// begins, the time alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct EventId {
-    pub(super) position: Position,
+    pub(super) at: Timestamp,
+    /// Of one thread all up to a version.
+    pub(super) told: Option<(ThreadId, Version)>,
 }
 
 impl From<Position> for EventId {
     fn from(position: Position) -> Self {
-        Self { position }
+        Self {
+            at: position.at,
+            told: Some((position.thread, position.version)),
+        }
+    }
+}
+
+impl From<Timestamp> for EventId {
+    fn from(at: Timestamp) -> Self {
+        Self { at, told: None }
     }
 }
 
@@ -104,30 +116,30 @@ impl EventId {
     /// Reads it; `None` for anything else.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let mut fields = text.splitn(3, '-');
-        let mut number = || {
-            let digits = fields.next()?;
+        let number = |digits: &str| {
             let plain = digits.bytes().all(|c| c.is_ascii_digit());
             plain.then(|| digits.parse::<i64>().ok()).flatten()
         };
-        let (at, version) = (number()?, number()?);
-        let thread = ThreadId::parse(&format!("19:{}@thread.v2", fields.next()?))?;
-        let position = Position {
-            thread,
-            version: Version(version),
-            at: Timestamp::from_millis(at),
+        let at = Timestamp::from_millis(number(fields.next()?)?);
+        let told = match fields.next() {
+            None => None,
+            Some(version) => {
+                let version = Version(number(version)?);
+                let thread = ThreadId::parse(&format!("19:{}@thread.v2", fields.next()?))?;
+                Some((thread, version))
+            }
         };
-        Some(Self { position })
+        Some(Self { at, told })
     }
 }
 
 impl std::fmt::Display for EventId {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Position {
-            thread,
-            version,
-            at,
-        } = self.position;
-        write!(f, "{}-{version}-{}", at.as_millis(), hex(thread))
+        write!(f, "{}", self.at.as_millis())?;
+        match self.told {
+            Some((thread, version)) => write!(f, "-{version}-{}", hex(thread)),
+            None => Ok(()),
+        }
     }
 }
 
@@ -383,9 +395,12 @@ mod tests {
         });
         let written = id.to_string();
         assert_eq!(EventId::parse(&written), Some(id));
+        let beginning = EventId::from(Timestamp::from_millis(1_700_000_000_000));
+        assert_eq!(EventId::parse(&beginning.to_string()), Some(beginning));
         for other in [
             "",
-            "1",
+            "+1",
+            "1-",
             "1-2",
             "1-2-3",
             "--",

@@ -285,6 +285,28 @@ async fn a_stream_goes_on_after_the_last_event_that_its_client_has() {
 }
 
 #[tokio::test]
+async fn who_is_cut_off_before_the_first_event_is_told_what_came_meanwhile() {
+    let server = TestServer::start().await;
+    let (alice, bob) = (server.user().await, server.user().await);
+    let chat = server.chat(Ga2024, &alice);
+    let thread = chat.thread_with(&[&bob]).await;
+    server.clock.advance_ms(10_000);
+    let mut stream = Stream::open(&server, &bob, None).await;
+    let (_, id) = stream.comment.split_once("\nid: ").unwrap();
+    let id = id.to_owned();
+    assert!(stream.is_quiet().await);
+    drop(stream);
+    let server = server.restart().await;
+    server.clock.advance_ms(10_000);
+    let chat = server.chat(Ga2024, &alice);
+    chat.say(&thread, "meanwhile").await;
+    let mut again = Stream::open(&server, &bob, Some(&id)).await;
+    assert_eq!(again.bodies(1).await, ["meanwhile"]);
+    assert!(again.is_quiet().await);
+    assert_eq!(again.comment, ": connected", "it has its last id still");
+}
+
+#[tokio::test]
 async fn a_stream_whose_client_reads_slowly_misses_nothing_that_is_stored() {
     let server = TestServer::with(Options {
         realtime: RealtimeLimits {
