@@ -82,7 +82,7 @@ pub(super) fn start(mode: Mode, settings: Settings) -> Result<(), Failure> {
     };
     platform::create_private_directory(&data).map_err(|error| unusable(&data, &error))?;
     let data = std::path::absolute(data)?;
-    sqlite::recognise(&data).map_err(Failure::new)?;
+    let is_there = sqlite::recognise(&data).map_err(Failure::new)?;
 
     // Certificate and store have nothing to do with each other: they are made side by side.
     let (certificate, store) = std::thread::scope(|scope| {
@@ -91,6 +91,10 @@ pub(super) fn start(mode: Mode, settings: Settings) -> Result<(), Failure> {
         (certificate.join(), store)
     });
     let store = Arc::new(store?);
+    if temporary.is_none() && !is_there {
+        // A mistyped directory is one, too.
+        tracing::info!(data = %data.display(), "made a new store: no data was there");
+    }
     let certificate = certificate
         .map_err(|_| Failure::new("the certificate could not be made"))?
         .map_err(Failure::new)?;

@@ -183,6 +183,17 @@ fn a_rotated_key_is_found_after_a_restart() {
 }
 
 #[test]
+fn a_start_tells_when_no_data_was_there() {
+    let home = Home::new();
+    let mut server = home.start(&["serve", "--data", "data"]);
+    assert!(server.log().contains("no data was there"));
+    server.signal("TERM");
+    assert!(server.wait().success());
+    let server = home.start(&["serve", "--data", "data"]);
+    assert!(!server.log().contains("no data was there"));
+}
+
+#[test]
 fn a_ready_file_that_cannot_be_written_anew_is_told_and_holds_no_other_back() {
     let home = Home::new();
     let server = home.start(&["dev"]);

@@ -156,6 +156,7 @@ fn a_port_in_use_is_named() {
         log.contains(&format!("cannot listen on {address}")),
         "{log}"
     );
+    assert!(log.contains("port 0 takes a free one"), "{log}");
 }
 
 /// The example file is made from the options' own texts. `UPDATE_EXPECTED=1` writes it anew.

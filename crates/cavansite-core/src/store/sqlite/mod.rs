@@ -339,10 +339,11 @@ impl Drop for Ends {
     }
 }
 
-/// Refuses a directory whose database is somebody else's, or whose log has lost its database, by
-/// looking alone. Opening would refuse it too; this is for who writes beside the database before.
-pub fn recognise(directory: &Path) -> Result<(), OpenError> {
-    directory::look(&directory::database(directory)).map(drop)
+/// Whether a directory has a database of ours, by looking alone. Refuses one that is somebody
+/// else's, and a log that has lost its database: opening would too; this is for who writes beside
+/// the database before.
+pub fn recognise(directory: &Path) -> Result<bool, OpenError> {
+    directory::look(&directory::database(directory)).map(|found| found == directory::Found::Ours)
 }
 
 /// The installation of a data directory, read beside a running server; `None` where none was
