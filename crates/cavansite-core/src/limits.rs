@@ -43,6 +43,10 @@ pub struct Limits {
     pub write_queue_max: usize,
 }
 
+/// HTML messages that are made harmless at the same time: each may take a tenth of a second of a
+/// thread, and the store's readers want theirs.
+pub(crate) const SANITISED_AT_ONCE_MAX: usize = 2;
+
 impl Default for Limits {
     fn default() -> Self {
         Self {

@@ -127,8 +127,14 @@ impl ChatService {
     /// HTML without what could do harm, still within the limit: escaping may have made it longer.
     async fn sanitise(&self, content: String, metadata: &Metadata) -> Result<String> {
         html::check_nesting(&content)?;
+        // A request whose client goes away while it waits here leaves no work behind.
+        let turn = Arc::clone(&self.sanitisers).acquire_owned().await;
+        let turn = turn.map_err(StoreFailure::new)?;
         // Parsing may take milliseconds, which must not hold up other requests.
-        let work = tokio::task::spawn_blocking(move || html::sanitise(&content));
+        let work = tokio::task::spawn_blocking(move || {
+            let _turn = turn;
+            html::sanitise(&content)
+        });
         let content = work.await.map_err(StoreFailure::new)?;
         self.check_message(&content, "", metadata)?;
         Ok(content)

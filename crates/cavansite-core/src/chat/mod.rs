@@ -18,10 +18,12 @@ pub use messages::{MessageToSend, RequestId};
 pub use participants::{ParticipantToAdd, Refusal, RefusedParticipant};
 pub use threads::{CreatedThread, ThreadToCreate};
 
+use tokio::sync::Semaphore;
+
 use crate::clock::{Clock, Randomness};
 use crate::error::{Error, Result};
 use crate::events::EventSink;
-use crate::limits::Limits;
+use crate::limits::{Limits, SANITISED_AT_ONCE_MAX};
 use crate::model::{Installation, ThreadId};
 use crate::store::Store;
 
@@ -37,6 +39,7 @@ pub struct ChatService {
     installation: Installation,
     limits: Limits,
     receipts_and_typing_up_to: Option<usize>,
+    sanitisers: Arc<Semaphore>,
 }
 
 /// What [`ChatService`] works with.
@@ -68,6 +71,7 @@ impl ChatService {
             installation: options.installation,
             limits: options.limits,
             receipts_and_typing_up_to: options.receipts_and_typing_up_to,
+            sanitisers: Arc::new(Semaphore::new(SANITISED_AT_ONCE_MAX)),
         }
     }
 

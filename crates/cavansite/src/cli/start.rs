@@ -91,13 +91,13 @@ pub(super) fn start(mode: Mode, settings: Settings) -> Result<(), Failure> {
         (certificate.join(), store)
     });
     let store = Arc::new(store?);
+    let certificate = certificate
+        .map_err(|_| Failure::new("the certificate could not be made"))?
+        .map_err(Failure::new)?;
     if temporary.is_none() && !is_there {
         // A mistyped directory is one, too.
         tracing::info!(data = %data.display(), "made a new store: no data was there");
     }
-    let certificate = certificate
-        .map_err(|_| Failure::new("the certificate could not be made"))?
-        .map_err(Failure::new)?;
 
     let runtime = http::new_runtime()?;
     let server = Server {

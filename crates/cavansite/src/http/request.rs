@@ -190,6 +190,15 @@ struct AccessLog {
     api_version: Option<String>,
 }
 
+/// Whether the path may end in a session id; many slashes are one, as for the routes.
+fn has_session_id(path: &str) -> bool {
+    let mut path = path.to_owned();
+    while path.contains("//") {
+        path = path.replace("//", "/");
+    }
+    path.contains(SESSION_IDS)
+}
+
 impl AccessLog {
     /// Notes the request, unless the log's filter leaves requests out altogether.
     fn start(request: &Request<Incoming>, client: ConnectionInfo) -> Option<Self> {
@@ -198,7 +207,7 @@ impl AccessLog {
         }
         // A session id is a credential until it is used.
         let path = request.uri().path();
-        let path = if path.contains(SESSION_IDS) {
+        let path = if has_session_id(path) {
             SESSION_IDS
         } else {
             path
@@ -258,6 +267,17 @@ fn api_version(query: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_session_id_is_kept_out_of_the_log_however_many_slashes_lead_to_it() {
+        for path in [
+            "/socket.io/1/websocket/secret",
+            "//socket.io//1///websocket//secret",
+        ] {
+            assert!(has_session_id(path), "{path}");
+        }
+        assert!(!has_session_id("/socket.io/1/"));
+    }
 
     #[test]
     fn request_ids_look_like_correlation_vectors_and_differ() {

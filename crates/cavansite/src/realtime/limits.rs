@@ -38,6 +38,10 @@ pub(super) const CONTROL_BYTES_MAX: usize = 4 * 1024;
 /// What is written to a receiver in one go, in bytes.
 pub(super) const BATCH_BYTES: usize = 16 * 1024;
 
+/// Typing and read receipts are kept for a receiver for whom less than this part of what is kept
+/// for one waits.
+pub(super) const PASSING_SHARE: usize = 4;
+
 /// When all mailboxes together keep too much, this part of what they may is made free.
 pub(super) const RELIEVED_SHARE: usize = 8;
 
@@ -73,8 +77,9 @@ pub struct RealtimeLimits {
     /// How long pushes that were not answered are kept for a client that has gone to come back, in
     /// milliseconds.
     pub resume_window_ms: i64,
-    /// Pushes kept for one connection identity or event stream, in bytes. Over it the connection
-    /// identity's websocket is closed; what was kept is read from the store for the next one.
+    /// Pushes kept for one connection identity or event stream, in bytes, beside the largest of
+    /// them. Over it the connection identity's websocket is closed; what was kept is read from the
+    /// store for the next one.
     pub kept_bytes_max: usize,
     /// Pushes kept for all of them together, in bytes. Over it those for whom most is kept are told
     /// from the store; who comes back waits until there is room.

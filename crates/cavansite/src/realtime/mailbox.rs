@@ -16,7 +16,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::kept::KeptBytes;
-use super::limits::RealtimeLimits;
+use super::limits::{PASSING_SHARE, RealtimeLimits};
 use super::owed::{Backlog, Owed};
 use super::payload::Payload;
 use super::stream_event::{OVERFLOW_COMMENT, StreamEvent};
@@ -245,9 +245,14 @@ impl<P: Kept> Mailbox<P> {
             backlog.add(payload.position());
             return Pushed::default();
         }
+        // Typing and receipts are not told again: they must not push out what is stored.
+        let passing_max = limits.kept_bytes_max / PASSING_SHARE;
+        if payload.position().is_none() && inner.bytes.own() > passing_max {
+            return Pushed::default();
+        }
         let owes_anew = !std::mem::replace(&mut inner.is_listed, true);
         inner.append(Arc::clone(payload), now);
-        let wake = if inner.bytes.own() > limits.kept_bytes_max {
+        let wake = if inner.keeps_more_than(limits.kept_bytes_max) {
             inner.leave_to_store()
         } else {
             inner.wake()
@@ -472,6 +477,17 @@ impl<P: Kept> Inner<P> {
         let kept = positions.map(|position| position.at);
         let in_store = self.backlog.iter().map(|backlog| backlog.since());
         kept.chain(in_store).min()
+    }
+
+    /// Whether too much is kept, the largest push not counted: it alone must not cut off a client
+    /// that takes all it is sent.
+    fn keeps_more_than(&self, bytes_max: usize) -> bool {
+        let bytes = self.bytes.own();
+        if bytes <= bytes_max {
+            return false;
+        }
+        let largest = self.pushes.iter().map(|push| push.payload.bytes()).max();
+        bytes - largest.unwrap_or_default() > bytes_max
     }
 
     fn append(&mut self, payload: Arc<P>, at: Timestamp) {

@@ -62,7 +62,7 @@ impl Realtime {
         clock: Arc<dyn Clock>,
         randomness: Arc<dyn Randomness>,
     ) -> Self {
-        let seal = Arc::new(Seal::new(installation));
+        let seal = Arc::new(Seal::new(installation, &*randomness));
         let (swept, seals) = (Arc::downgrade(&hub), Arc::downgrade(&seal));
         let time = Arc::clone(&clock);
         tokio::spawn(async move {

@@ -1,9 +1,10 @@
-//! What clients keep for the server, signed with a key of the installation.
+//! What clients keep for the server, signed.
 //!
 //! Session ids are the one credential of a websocket. Each names user, connection identity and
-//! token, is good for seconds and for one websocket, and takes no memory until it is used. Identity
-//! marks tell since when a connection identity has been there, also to a server that does not know
-//! it any more.
+//! token, and is good for seconds and for one websocket of this process, which alone knows those
+//! that were used: they are signed with a key of its own, and take no memory until they are used.
+//! Identity marks, signed with a key of the installation, tell since when a connection identity has
+//! been there, also to a server that does not know it any more.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -25,7 +26,10 @@ const TAG_BYTES: usize = 32;
 
 /// Makes and checks session ids and identity marks; their text can be read by anybody.
 pub(super) struct Seal {
-    key: hmac::Key,
+    /// Of session ids.
+    session_key: hmac::Key,
+    /// Of identity marks.
+    identity_key: hmac::Key,
     used: Mutex<Used>,
 }
 
@@ -76,9 +80,12 @@ pub(crate) struct Ticket {
 }
 
 impl Seal {
-    pub(super) fn new(installation: &Installation) -> Self {
+    pub(super) fn new(installation: &Installation, randomness: &dyn Randomness) -> Self {
+        let mut session_key = [0; 32];
+        randomness.fill(&mut session_key);
         Self {
-            key: hmac::Key::new(hmac::HMAC_SHA256, installation.derivation_key.expose()),
+            session_key: hmac::Key::new(hmac::HMAC_SHA256, &session_key),
+            identity_key: hmac::Key::new(hmac::HMAC_SHA256, installation.derivation_key.expose()),
             used: Mutex::default(),
         }
     }
@@ -102,12 +109,12 @@ impl Seal {
             until.as_millis(),
             u64::from_le_bytes(nonce),
         );
-        self.sign(SESSION, &text)
+        sign(&self.session_key, SESSION, &text)
     }
 
     /// What the session id says, the first time that it is shown in time.
     pub(super) fn open(&self, id: &str, now: Timestamp) -> Option<Ticket> {
-        let text = self.verify(SESSION, id)?;
+        let text = verify(&self.session_key, SESSION, id)?;
         let mut fields = text.split(' ');
         let user = UserId::parse(fields.next()?)?;
         let epid = fields.next()?.to_owned();
@@ -137,13 +144,13 @@ impl Seal {
     /// A mark for a connection identity that has been there since then.
     pub(super) fn mark(&self, user: &UserId, epid: &str, known_since: Timestamp) -> String {
         let text = format!("{user} {epid} {}", known_since.as_millis());
-        self.sign(IDENTITY, &text)
+        sign(&self.identity_key, IDENTITY, &text)
     }
 
     /// Since when a connection identity has been there, by a mark that it brings back; `None` for
     /// what is no mark of its.
     pub(super) fn known_since(&self, mark: &str, user: &UserId, epid: &str) -> Option<Timestamp> {
-        let text = self.verify(IDENTITY, mark)?;
+        let text = verify(&self.identity_key, IDENTITY, mark)?;
         let since = text.strip_prefix(user.as_str())?.strip_prefix(' ')?;
         let since = since.strip_prefix(epid)?.strip_prefix(' ')?;
         since.parse().ok().map(Timestamp::from_millis)
@@ -157,22 +164,25 @@ impl Seal {
     fn used(&self) -> MutexGuard<'_, Used> {
         self.used.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
 
-    fn sign(&self, purpose: &[u8], text: &str) -> String {
-        let tag = hmac::sign(&self.key, &[purpose, text.as_bytes()].concat());
-        BASE64_URL_SAFE_NO_PAD.encode([tag.as_ref(), text.as_bytes()].concat())
-    }
+fn sign(key: &hmac::Key, purpose: &[u8], text: &str) -> String {
+    let tag = hmac::sign(key, &[purpose, text.as_bytes()].concat());
+    BASE64_URL_SAFE_NO_PAD.encode([tag.as_ref(), text.as_bytes()].concat())
+}
 
-    fn verify(&self, purpose: &[u8], sealed: &str) -> Option<String> {
-        let mut bytes = BASE64_URL_SAFE_NO_PAD.decode(sealed).ok()?;
-        let (tag, text) = bytes.split_at_checked(TAG_BYTES)?;
-        hmac::verify(&self.key, &[purpose, text].concat(), tag).ok()?;
-        String::from_utf8(bytes.split_off(TAG_BYTES)).ok()
-    }
+fn verify(key: &hmac::Key, purpose: &[u8], signed: &str) -> Option<String> {
+    let mut bytes = BASE64_URL_SAFE_NO_PAD.decode(signed).ok()?;
+    let (tag, text) = bytes.split_at_checked(TAG_BYTES)?;
+    hmac::verify(key, &[purpose, text].concat(), tag).ok()?;
+    String::from_utf8(bytes.split_off(TAG_BYTES)).ok()
 }
 
 #[cfg(test)]
 mod tests {
+    use cavansite_core::clock::SystemRandomness;
+
+    use super::super::tests::{installation, session};
     use super::*;
 
     #[test]
@@ -194,5 +204,25 @@ mod tests {
         used.forget_expired(until);
         assert!(used.ids.is_empty() && used.by_user.is_empty());
         assert!(used.add(0, &users[0], until));
+    }
+
+    #[test]
+    fn a_session_id_is_good_once_and_in_its_process_alone_and_a_mark_in_all() {
+        let installation = installation();
+        let seal = || Seal::new(&installation, &SystemRandomness);
+        let (first, second) = (seal(), seal());
+        let now = Timestamp::from_millis(0);
+        let ticket = Ticket {
+            session: session(1),
+            epid: "e".to_owned(),
+            known_since: now,
+        };
+        let id = first.seal(&ticket, now.plus_millis(1), &SystemRandomness);
+        assert!(second.open(&id, now).is_none(), "after a restart");
+        assert!(first.open(&id, now).is_some());
+        assert!(first.open(&id, now).is_none(), "again");
+        let user = &ticket.session.user;
+        let mark = first.mark(user, "e", now);
+        assert_eq!(second.known_since(&mark, user, "e"), Some(now));
     }
 }

@@ -46,7 +46,7 @@ fn thread(number: u8) -> ThreadId {
     ThreadId::from_bytes([number; 16])
 }
 
-fn installation() -> Installation {
+pub(super) fn installation() -> Installation {
     let key = AccessKey {
         generation: 1,
         key: Secret::new([1; 64]),
@@ -59,7 +59,7 @@ fn installation() -> Installation {
     }
 }
 
-fn session(number: u8) -> Session {
+pub(super) fn session(number: u8) -> Session {
     Session {
         user: user(number),
         issued_at: NOW,
@@ -404,4 +404,50 @@ async fn a_look_at_all_connections_ends_those_whose_tokens_have_ended() {
     hub.sweep();
     assert_eq!(said(&ends, serial), Err(End::Unauthorized));
     assert_eq!(said(&stays, other), Ok(0));
+}
+
+#[test]
+fn one_push_however_large_overflows_nobody_who_takes_it() {
+    let mailbox = stream(None);
+    let limits = RealtimeLimits {
+        kept_bytes_max: 100,
+        ..RealtimeLimits::default()
+    };
+    let text = |mailbox: &Mailbox<StreamEvent>| mailbox.take(SERIAL, usize::MAX).unwrap().0;
+    for ahead_ms in 1..=2 {
+        let large = message(1, ahead_ms);
+        assert!(large.bytes() > limits.kept_bytes_max);
+        mailbox.push(&large, NOW, &limits);
+        assert!(!text(&mailbox).contains(OVERFLOW_COMMENT));
+    }
+    for ahead_ms in 3..=4 {
+        mailbox.push(&message(1, ahead_ms), NOW, &limits);
+    }
+    assert!(text(&mailbox).starts_with(OVERFLOW_COMMENT), "two of them");
+}
+
+#[test]
+fn typing_pushes_out_nothing_that_is_stored() {
+    let mailbox = stream(None);
+    let event = ThreadEvent {
+        thread: thread(1),
+        kind: EventKind::Typing {
+            sender: user(2),
+            display_name: "x".repeat(1_000),
+            at: NOW,
+        },
+    };
+    let typing = Arc::new(StreamEvent::render(&event, "").unwrap());
+    let limits = RealtimeLimits {
+        kept_bytes_max: 20_000,
+        ..RealtimeLimits::default()
+    };
+    for _ in 0..100 {
+        mailbox.push(&typing, NOW, &limits);
+    }
+    assert!(mailbox.kept_bytes() <= limits.kept_bytes_max / 4 + typing.bytes());
+    mailbox.push(&message(1, 1), NOW, &limits);
+    let (text, _) = mailbox.take(SERIAL, usize::MAX).unwrap();
+    assert!(text.contains("ChatTypingIndicatorReceived") && text.contains("ChatMessageReceived"));
+    assert!(!text.contains(OVERFLOW_COMMENT));
 }
