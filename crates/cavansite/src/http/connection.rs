@@ -18,6 +18,7 @@ use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 
 use super::activity::{Activity, BoundedStream};
+use super::answers::UnreadAnswers;
 use super::lease::Lease;
 use super::peer::{ConnectionInfo, Scheme};
 use super::request::RequestIds;
@@ -35,6 +36,7 @@ pub(super) struct Listener {
     pub(super) router: Router,
     pub(super) settings: HttpSettings,
     pub(super) ids: RequestIds,
+    pub(super) answers: UnreadAnswers,
     ready: AtomicBool,
     tls: Option<TlsAcceptor>,
     builder: auto::Builder<TokioExecutor>,
@@ -60,10 +62,12 @@ impl Listener {
             .keep_alive_interval(PING_INTERVAL)
             .max_concurrent_streams(limits.streams_max)
             .max_header_list_size(u32::try_from(limits.head_bytes_max).unwrap_or(u32::MAX));
+        let answers = UnreadAnswers::new(limits.unread_answers_bytes_max);
         Self {
             router,
             settings,
             ids: RequestIds::new(),
+            answers,
             ready: AtomicBool::new(true),
             tls: tls.map(TlsAcceptor::from),
             builder,

@@ -18,6 +18,9 @@ pub struct HttpLimits {
     /// How long an answer may wait for its client to read on, in milliseconds. The connection is
     /// cut after it.
     pub write_stall_ms: u64,
+    /// Answers that their clients have not read yet, in bytes, for all connections together: a
+    /// further one of 16 KiB or more is refused with 503.
+    pub unread_answers_bytes_max: usize,
     /// The head of a request, in bytes.
     pub head_bytes_max: usize,
     /// The body of a request, in bytes. The largest that makes sense with the limits of the service
@@ -37,6 +40,7 @@ impl Default for HttpLimits {
             head_timeout_ms: 60_000,
             body_timeout_ms: 30_000,
             write_stall_ms: 30_000,
+            unread_answers_bytes_max: 256 * 1024 * 1024,
             head_bytes_max: 32 * 1024,
             body_bytes_max: 1024 * 1024,
             streams_max: 100,

@@ -4,6 +4,7 @@
 //! asking, with proxies in between, in `peer`.
 
 mod activity;
+mod answers;
 mod body;
 mod connection;
 mod lease;

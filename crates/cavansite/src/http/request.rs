@@ -96,7 +96,8 @@ pub(super) async fn answer(
         health
     } else {
         request.extensions_mut().insert(lease);
-        route(listener, client, &id, request).await
+        let response = route(listener, client, &id, request).await;
+        listener.answers.count(response).await
     };
 
     if let Some(log) = log {
