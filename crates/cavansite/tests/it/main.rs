@@ -5,6 +5,7 @@
 mod bad_envelope;
 mod bad_input;
 mod dialect;
+mod event_stream;
 mod harness;
 mod identity;
 mod messages;
